@@ -1,0 +1,150 @@
+//! The border to the world's cameras: the trait each source implements, and how one is opened.
+//!
+//! A source yields JPEGs or raw I420 frames and nothing else; decoding is the pipeline's. One thread owns a source and
+//! calls it in a loop; reopening after a failure is the pipeline's too (`pipeline::grab`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::media::{Frame, Moment, Resolution};
+use crate::settings::{PictureSettings, Setting};
+
+/// One picture as the camera gave it.
+#[derive(Debug)]
+pub enum Capture {
+    /// A JPEG. It has been framed and its header read; its entropy-coded data may still be corrupt.
+    Jpeg(crate::media::Jpeg),
+    /// An I420 picture.
+    Raw(Frame),
+}
+
+impl Capture {
+    /// When it was taken.
+    pub fn moment(&self) -> Moment {
+        match self {
+            Capture::Jpeg(jpeg) => jpeg.moment,
+            Capture::Raw(frame) => frame.moment,
+        }
+    }
+
+    /// Its size.
+    pub fn size(&self) -> Resolution {
+        match self {
+            Capture::Jpeg(jpeg) => jpeg.size,
+            Capture::Raw(frame) => frame.size(),
+        }
+    }
+}
+
+/// Why a camera gives no picture. The text that goes with it names the device, file or address and the cause.
+#[derive(Debug, thiserror::Error)]
+pub enum CameraError {
+    /// It is not there, or refuses to be opened: try again later.
+    #[error("{what}: {cause}")]
+    Unavailable {
+        /// Device, file, address or program.
+        what: String,
+        /// What went wrong, and where it can be known, what to do.
+        cause: String,
+    },
+    /// It was open and has ended or failed: reopen.
+    #[error("{what}: {cause}")]
+    Lost {
+        /// Device, file, address or program.
+        what: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// Nothing came for longer than a camera may be silent: reopen.
+    #[error("{what}: no picture for {silent_s} s")]
+    Stalled {
+        /// Device, file, address or program.
+        what: String,
+        /// How long.
+        silent_s: u64,
+    },
+    /// One picture was unusable (truncated, corrupt, of a wrong size); the next may be good: count it and go on.
+    #[error("{what}: {cause}")]
+    BadPicture {
+        /// Device, file, address or program.
+        what: String,
+        /// What was wrong with it.
+        cause: String,
+    },
+    /// A clip that is played once has come to its end.
+    #[error("{what}: the end of the clip")]
+    Ended {
+        /// The clip.
+        what: String,
+    },
+}
+
+/// A camera that is open. Not shared: the grab thread owns it.
+pub trait Camera: Send {
+    /// Waits for the next picture: at most `STALL` (see [`STALL_S`]), then answers [`CameraError::Stalled`].
+    ///
+    /// Blocks. The picture's PTS is that of its capture, never earlier than the picture before.
+    fn next(&mut self) -> Result<Capture, CameraError>;
+
+    /// What the driver can set; `None` where everything is done in software.
+    fn controls(&self) -> Option<Arc<dyn Controls>> {
+        None
+    }
+}
+
+/// Picture settings that the camera's driver does. Called from other threads than [`Camera::next`].
+pub trait Controls: Send + Sync {
+    /// The settings the driver has, with its ranges, menus and defaults in the units of [`PictureSettings`].
+    fn settings(&self) -> Vec<Setting>;
+
+    /// Makes the driver follow. A control that fails does not keep the others from being set; each failure is one
+    /// sentence that names the control.
+    fn apply(&self, settings: &PictureSettings) -> Result<(), Vec<String>>;
+}
+
+/// A camera that is silent for this long is wedged.
+pub const STALL_S: u64 = 5;
+
+/// Where a camera's pictures come from, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A V4L2 device, such as `/dev/video0` or a name under `/dev/v4l/by-id`.
+    V4l2(PathBuf),
+    /// A network camera's MJPEG stream (`http://` or `https://`).
+    Http {
+        /// The stream's address, without credentials.
+        url: String,
+        /// A file that holds `USER:PASSWORD`.
+        credentials_file: Option<PathBuf>,
+    },
+    /// A program that writes raw I420 frames of the configured size to its standard output.
+    Command(Vec<String>),
+    /// A video file: MP4, Annex B H.264 or MJPEG.
+    Clip {
+        /// The file.
+        path: PathBuf,
+        /// Start again at the end.
+        looped: bool,
+    },
+    /// A drawn scene with moving things in it.
+    Pattern,
+}
+
+/// What is asked of a source when it is opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Where from.
+    pub source: Source,
+    /// The size wanted. A network camera or a clip may give another.
+    pub size: Resolution,
+    /// Frames a second wanted.
+    pub fps: u32,
+}
+
+/// Reads the light sensor's last value when a picture is taken; answers `None` without a sensor.
+pub type BrightnessProbe = Arc<dyn Fn() -> Option<u8> + Send + Sync>;
+
+/// A JPEG's bytes as shared by all who keep or send it.
+pub type JpegBytes = Bytes;

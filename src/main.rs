@@ -1,0 +1,3 @@
+//! Parses the command line and dispatches; the only place that exits the process.
+
+fn main() {}
