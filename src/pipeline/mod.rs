@@ -4,13 +4,14 @@
 //! | --- | --- | --- |
 //! | `NAME-grab` | `grab` | takes pictures from the camera, never waits |
 //! | `NAME-develop` | `develop`, `prepare`, `decide` | decodes, looks for motion, prepares, feeds the encoders |
-//! | `NAME-STREAM` | `encode` | one H.264 stream into its ring |
+//! | `NAME-encode` | `encode` | one H.264 stream into its ring; one for each stream |
 //! | `NAME-view` | `view` | JPEGs for viewers |
-//! | `NAME-write` | `record` | follows events from the ring to the disk |
+//! | `NAME-SINK` | here; the disk's in `disk` | follows events from the ring to the disk; one for each sink |
 //!
 //! What they share is in `shared`. How things are decided is in `motion` and `recording::policy`, both pure.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -19,19 +20,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::CameraConfig;
-use crate::media::Resolution;
-use crate::recording::store::Store;
+use crate::config::{CameraConfig, StreamConfig};
+use crate::event::Event;
+use crate::media::{AccessUnit, Resolution};
 use crate::ring::Ring;
 use crate::settings::{self, Change, PictureSettings, Setting, SettingsFault, SettingsFile};
 
 pub mod counters;
 mod decide;
 mod develop;
+pub mod disk;
 mod encode;
 mod grab;
 mod prepare;
-mod record;
 mod shared;
 mod view;
 
@@ -40,6 +41,7 @@ pub use decide::EventIds;
 pub use shared::EncodeMode;
 pub use view::{LivePicture, RawView, View};
 
+use encode::Stream;
 use shared::{Shared, lock};
 
 /// JPEGs of a camera take at most this much memory; a pre-roll that needs more is shorter, and health says so.
@@ -52,7 +54,6 @@ const SLACK: Duration = Duration::from_secs(4);
 /// A camera at work. Ends in order by [`Running::stop`].
 pub struct Running {
     handle: CameraHandle,
-    streams: Vec<Arc<encode::Stream>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -124,31 +125,67 @@ pub enum ApplyError {
     Save(io::Error),
 }
 
+/// Whatever consumes a stream: the recording on disk, later an upload.
+pub struct Sink {
+    /// For the thread's name and the log, at most 8 letters.
+    pub name: &'static str,
+    /// The encoding it wants. Sinks that want the same one share it.
+    pub stream: StreamConfig,
+    /// Called on a thread of its own for each event, in order; follows it to its end. Blocks as long as it likes: the ring
+    /// tells it what it missed.
+    pub follow: Box<dyn FnMut(&Following) + Send>,
+}
+
+/// An event for a sink to follow.
+pub struct Following<'a> {
+    /// The event. Its end is set once it is known.
+    pub event: &'a Arc<Event>,
+    /// The stream's access units, the pre-roll among them.
+    pub ring: &'a Ring<AccessUnit>,
+    /// The camera's counters.
+    pub counters: &'a Counters,
+    fault: &'a shared::SinkFault,
+}
+
+impl Following<'_> {
+    /// Tells the status why the sink cannot do its work, or that it can again.
+    pub fn report(&self, fault: Option<String>) {
+        *lock(self.fault) = fault;
+    }
+}
+
 /// Starts a camera's threads. Its pictures, or the reason why there are none, show up in its [`Status`].
 ///
 /// # Errors
 /// Threads that cannot be started, and a settings folder that cannot be made.
-pub fn start(config: CameraConfig, store: &Arc<Store>, settings_dir: &std::path::Path, ids: EventIds) -> io::Result<Running> {
+pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Vec<Sink>) -> io::Result<Running> {
     let name = config.name.clone();
     let saved = SettingsFile::new(settings_dir, &name)?;
     let stored = saved.load(config.rotation);
-    let pre_roll = Duration::from_secs_f32(config.motion.recording_padding_s);
     // Catching up takes as long as the pre-roll on the slowest machine that encodes on events.
-    let jpegs = Ring::new(pre_roll + SLACK, JPEG_RING_BYTES);
-    let stream = |name, config| Arc::new(encode::Stream::new(name, config, Ring::new(pre_roll + SLACK, STREAM_RING_BYTES)));
-    let streams = vec![stream("disk", config.disk.clone())];
-    let shared = Arc::new(Shared::new(config, jpegs, stored));
+    let window = Duration::from_secs_f32(config.motion.recording_padding_s) + SLACK;
+    let shared = Arc::new(Shared::new(config, Ring::new(window, JPEG_RING_BYTES), stored, sinks.len()));
     let handle = CameraHandle { shared: Arc::clone(&shared), saved: Arc::new(saved) };
-    let (events, disk) = mpsc::channel();
 
     let mut threads = Vec::new();
-    {
-        let (shared, store, stream) = (Arc::clone(&shared), Arc::clone(store), Arc::clone(&streams[0]));
-        threads.push(spawn(&name, "write", move || record::run(&shared, &stream.ring, &store, &disk))?);
-    }
-    for stream in &streams {
-        let (shared, stream) = (Arc::clone(&shared), Arc::clone(stream));
-        threads.push(spawn(&name, stream.name, move || encode::run(&shared, &stream))?);
+    let mut streams: Vec<Arc<Stream>> = Vec::new();
+    let mut events = Vec::new();
+    for (n, sink) in sinks.into_iter().enumerate() {
+        let stream = match streams.iter().find(|stream| stream.config == sink.stream) {
+            Some(stream) => Arc::clone(stream),
+            None => {
+                let ring = Ring::new(window, STREAM_RING_BYTES);
+                let stream = Arc::new(Stream::new(sink.name, sink.stream.clone(), ring));
+                let (shared, encoded) = (Arc::clone(&shared), Arc::clone(&stream));
+                threads.push(spawn(&name, "encode", move || encode::run(&shared, &encoded))?);
+                streams.push(Arc::clone(&stream));
+                stream
+            }
+        };
+        let (sender, receiver) = mpsc::channel();
+        events.push(sender);
+        let shared = Arc::clone(&shared);
+        threads.push(spawn(&name, sink.name, move || follow(&shared, n, sink, &stream, &receiver))?);
     }
     {
         let shared = Arc::clone(&shared);
@@ -157,15 +194,23 @@ pub fn start(config: CameraConfig, store: &Arc<Store>, settings_dir: &std::path:
         })?);
     }
     {
-        let decider = decide::Decider::new(&shared, ids, vec![events]);
-        let developer = develop::Developer::new(&shared, streams.clone(), decider);
+        let decider = decide::Decider::new(&shared, ids, events);
+        let developer = develop::Developer::new(&shared, streams, decider);
         threads.push(spawn(&name, "develop", move || developer.run())?);
     }
     {
         let shared = Arc::clone(&shared);
         threads.push(spawn(&name, "grab", move || grab::run(&shared))?);
     }
-    Ok(Running { handle, streams, threads })
+    Ok(Running { handle, threads })
+}
+
+/// A sink's thread: one event after the other, until the camera ends.
+fn follow(shared: &Shared, n: usize, mut sink: Sink, stream: &Stream, events: &mpsc::Receiver<Arc<Event>>) {
+    while let Ok(event) = events.recv() {
+        let fault = &shared.sink_faults[n];
+        (sink.follow)(&Following { event: &event, ring: &stream.ring, counters: &shared.counters, fault });
+    }
 }
 
 fn spawn(camera: &str, duty: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
@@ -193,7 +238,6 @@ impl Running {
                 tracing::error!("thread {name} panicked");
             }
         }
-        drop(self.streams);
     }
 }
 
@@ -220,7 +264,7 @@ impl CameraHandle {
         let silent = frame_age.is_none_or(|age| age > Duration::from_secs(5));
         let degraded = fault
             .or_else(|| silent.then(|| "the camera has given no picture yet".to_owned()))
-            .or_else(|| lock(&shared.write_fault).clone());
+            .or_else(|| shared.sink_faults.iter().find_map(|fault| lock(fault).clone()));
         let monitoring = shared.is_monitoring();
         let state = match (&degraded, recording) {
             (Some(_), _) => State::Degraded,

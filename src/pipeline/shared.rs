@@ -81,6 +81,9 @@ pub enum EncodeMode {
     Continuous,
 }
 
+/// Why a sink cannot do its work, while it cannot.
+pub(super) type SinkFault = Mutex<Option<String>>;
+
 pub(super) struct Shared {
     pub(super) config: CameraConfig,
     pub(super) counters: Counters,
@@ -102,10 +105,8 @@ pub(super) struct Shared {
     brightness: AtomicI16,
     pub(super) current: Mutex<Option<Arc<Event>>>,
     pub(super) last_event: Mutex<Option<Timestamp>>,
-    /// Sinks that are writing at the moment.
-    pub(super) writing: AtomicUsize,
-    /// Why nothing can be written, while nothing can.
-    pub(super) write_fault: Mutex<Option<String>>,
+    /// Why each sink cannot do its work, while it cannot.
+    pub(super) sink_faults: Vec<SinkFault>,
     pub(super) encode_mode: Mutex<EncodeMode>,
     /// How many times faster than real time this machine encodes the camera's streams, measured at start.
     pub(super) encode_speed: Mutex<Option<f32>>,
@@ -118,7 +119,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: CameraConfig, jpegs: Ring<Jpeg>, stored: StoredSettings) -> Self {
+    pub(super) fn new(config: CameraConfig, jpegs: Ring<Jpeg>, stored: StoredSettings, sinks: usize) -> Self {
         let shared = Self {
             counters: Counters::default(),
             jpegs,
@@ -134,8 +135,7 @@ impl Shared {
             brightness: AtomicI16::new(-1),
             current: Mutex::default(),
             last_event: Mutex::default(),
-            writing: AtomicUsize::new(0),
-            write_fault: Mutex::default(),
+            sink_faults: (0..sinks).map(|_| SinkFault::default()).collect(),
             encode_mode: Mutex::new(EncodeMode::Unknown),
             encode_speed: Mutex::default(),
             raw_viewers: AtomicUsize::new(0),
