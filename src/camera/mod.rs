@@ -3,19 +3,21 @@
 //! A source yields JPEGs or raw I420 frames and nothing else; decoding is the pipeline's. One thread owns a source and
 //! calls it in a loop; reopening after a failure is the pipeline's too (`pipeline::grab`).
 
-use std::path::PathBuf;
+pub mod source;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::media::{Frame, Moment, Resolution};
+pub use self::source::{Request, Source, SourceError};
+use crate::media::{Frame, Jpeg, Moment, Resolution};
 use crate::settings::{PictureSettings, Setting};
 
 /// One picture as the camera gave it.
 #[derive(Debug)]
 pub enum Capture {
     /// A JPEG. It has been framed and its header read; its entropy-coded data may still be corrupt.
-    Jpeg(crate::media::Jpeg),
+    Jpeg(Jpeg),
     /// An I420 picture.
     Raw(Frame),
 }
@@ -114,42 +116,6 @@ pub trait Controls: Send + Sync {
 
 /// A camera that is silent for this long is wedged.
 pub const STALL_S: u64 = 5;
-
-/// Where a camera's pictures come from, as configured.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Source {
-    /// A V4L2 device, such as `/dev/video0` or a name under `/dev/v4l/by-id`.
-    V4l2(PathBuf),
-    /// A network camera's MJPEG stream (`http://` or `https://`).
-    Http {
-        /// The stream's address, without credentials.
-        url: String,
-        /// A file that holds `USER:PASSWORD`.
-        credentials_file: Option<PathBuf>,
-    },
-    /// A program that writes raw I420 frames of the configured size to its standard output.
-    Command(Vec<String>),
-    /// A video file: MP4, Annex B H.264 or MJPEG.
-    Clip {
-        /// The file.
-        path: PathBuf,
-        /// Start again at the end.
-        looped: bool,
-    },
-    /// A drawn scene with moving things in it.
-    Pattern,
-}
-
-/// What is asked of a source when it is opened.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Where from.
-    pub source: Source,
-    /// The size wanted. A network camera or a clip may give another.
-    pub size: Resolution,
-    /// Frames a second wanted.
-    pub fps: u32,
-}
 
 /// Reads the light sensor's last value when a picture is taken; answers `None` without a sensor.
 pub type BrightnessProbe = Arc<dyn Fn() -> Option<u8> + Send + Sync>;
