@@ -3,7 +3,10 @@
 //! A source yields JPEGs or raw I420 frames and nothing else; decoding is the pipeline's. One thread owns a source and
 //! calls it in a loop; reopening after a failure is the pipeline's too (`pipeline::grab`).
 
+pub mod pattern;
 pub mod source;
+pub mod stamp;
+pub mod timecode;
 
 use std::sync::Arc;
 
