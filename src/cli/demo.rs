@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{CliError, serve};
 use crate::camera::Source;
-use crate::config::Config;
+use crate::config::{CameraConfig, Config, Listen, Storage, StreamConfig};
 use crate::media::Resolution;
 
 /// A demo never takes more of the disk than this.
@@ -42,13 +42,16 @@ pub struct Args {
 /// # Errors
 /// Storage or a socket that does not work.
 pub fn run(args: Args) -> Result<(), CliError> {
-    let mut config = Config::for_one_camera(args.source, args.data, args.listen);
-    config.storage.max_bytes = Some(MAX_BYTES);
-    for camera in config.cameras.values_mut() {
-        camera.size = args.size;
-        camera.fps = args.fps;
-        camera.disk.kbit = args.bitrate;
-        camera.record_always = args.record_always;
-    }
+    let camera = CameraConfig {
+        label: "Demo".to_owned(),
+        size: args.size,
+        fps: args.fps,
+        disk: StreamConfig { kbit: args.bitrate, ..StreamConfig::default() },
+        record_always: args.record_always,
+        ..CameraConfig::new("demo", args.source)
+    };
+    let storage = Storage { path: args.data, max_bytes: Some(MAX_BYTES), ..Storage::default() };
+    let mut config = Config::with_camera(camera, storage);
+    config.web.listen = Listen::Tcp(args.listen);
     serve::run(config, serve::Announce::Yes)
 }

@@ -120,7 +120,8 @@ fn start_cameras(config: &Config, store: &Arc<Store>) -> Result<Vec<Running>, Cl
     };
     let settings = config.storage.path.join("settings");
     let start = |camera: &crate::config::CameraConfig| {
-        pipeline::start(camera.clone(), store, &settings, Arc::clone(&ids))
+        let sinks = vec![pipeline::disk::sink(camera, store)];
+        pipeline::start(camera.clone(), &settings, Arc::clone(&ids), sinks)
             .map_err(|e| CliError::Failed(format!("camera {}: {e}", camera.name)))
     };
     config.cameras.values().map(start).collect()
