@@ -7,6 +7,9 @@ pub mod settings;
 
 pub mod event;
 pub mod ring;
+pub mod scale;
+
+pub mod codec;
 
 pub mod camera;
 pub mod config;
