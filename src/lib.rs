@@ -12,3 +12,5 @@ pub mod camera;
 pub mod config;
 
 pub mod motion;
+
+pub mod recording;
