@@ -13,3 +13,7 @@ pub mod codec;
 
 pub mod camera;
 pub mod config;
+
+pub mod motion;
+
+pub mod recording;
