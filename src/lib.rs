@@ -6,6 +6,7 @@ pub mod media;
 pub mod settings;
 
 pub mod event;
+pub mod mjpeg;
 pub mod ring;
 pub mod scale;
 
