@@ -8,8 +8,6 @@ pub mod bytes;
 mod check;
 mod fault;
 mod file;
-#[cfg(test)]
-mod tests;
 mod value;
 
 use std::collections::BTreeMap;
@@ -84,14 +82,14 @@ impl Config {
         }
     }
 
-    /// One camera and every default: a configuration without a file. Listens on loopback.
-    pub fn with_camera(camera: CameraConfig, storage: Storage) -> Config {
-        let default_camera = camera.name.clone();
+    /// One camera, called `demo`, and every default: a configuration without a file.
+    pub fn for_one_camera(source: Source, data: PathBuf, listen: SocketAddr) -> Config {
+        let camera = CameraConfig::new("demo", source);
         Config {
-            storage,
-            web: Web::default(),
-            cameras: BTreeMap::from([(default_camera.clone(), camera)]),
-            default_camera,
+            storage: Storage { path: data, ..Storage::default() },
+            web: Web { listen: Listen::Tcp(listen), ..Web::default() },
+            default_camera: camera.name.clone(),
+            cameras: BTreeMap::from([(camera.name.clone(), camera)]),
             log: DEFAULT_LOG.to_owned(),
         }
     }
@@ -294,3 +292,6 @@ impl Default for StreamConfig {
         Self { size: None, kbit: 2000 }
     }
 }
+
+#[cfg(test)]
+mod tests;
