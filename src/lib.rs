@@ -10,3 +10,4 @@ pub mod ring;
 
 pub mod camera;
 pub mod config;
+pub mod recording;
