@@ -1,20 +1,33 @@
 //! Watchtower: a security camera in one daemon.
 //!
-//! Modules in layer order; each may use those above it, never those below.
+//! Modules in layer order; each may use those above it, never those below. `ancillary/docs/design.md` tells how a
+//! picture goes through them.
 
+// Data.
+pub mod clock;
+pub mod event;
 pub mod media;
 pub mod settings;
 
-pub mod event;
-pub mod mjpeg;
-pub mod ring;
-pub mod scale;
-
-pub mod codec;
-
+// Where pictures come from, and what the owner declares.
 pub mod camera;
 pub mod config;
 
+// Pure: no device, file, socket or clock.
+pub mod mjpeg;
 pub mod motion;
+pub mod overlay;
+pub mod picture;
+pub mod ring;
+pub mod scale;
 
+// Edges: each touches one part of the world.
+pub mod codec;
 pub mod recording;
+
+// One camera at work.
+pub mod pipeline;
+
+// What the world sees.
+// pub mod cli;
+// pub mod web;

@@ -9,7 +9,7 @@ use super::grab;
 use super::shared::{Shared, lock};
 use crate::event::{End, Event};
 use crate::media::{Frame, Luma, Moment, Pts};
-use crate::motion::{self, Detector, Sight};
+use crate::motion::{Cadence, Detector, Sight};
 use crate::recording::policy::{Decision, Input, Policy, PolicyConfig};
 
 /// A camera that is silent for this long has been lost: its event ends.
@@ -33,7 +33,7 @@ pub(super) struct Decider {
     ids: EventIds,
     sinks: Vec<Sender<Arc<Event>>>,
     current: Option<Arc<Event>>,
-    last_look: Option<Pts>,
+    cadence: Cadence,
     last_sight: Sight,
     was_monitoring: bool,
 }
@@ -53,17 +53,15 @@ impl Decider {
             ids,
             sinks,
             current: None,
-            last_look: None,
+            cadence: Cadence::default(),
             last_sight: Sight::default(),
             was_monitoring: shared.is_monitoring(),
         }
     }
 
-    /// Whether the detector wants to see a picture of this time.
-    pub(super) fn is_due(&self, shared: &Shared, pts: Pts) -> bool {
-        // A fifth early is in time: pictures do not come to the tick, and the next one may be far.
-        let apart = Duration::from_secs_f64(0.8 / f64::from(motion::LOOKS_PER_S));
-        shared.is_monitoring() && self.last_look.is_none_or(|last| pts >= last + apart)
+    /// Whether the detector wants to see a picture of this time. To be asked once for each.
+    pub(super) fn is_due(&mut self, shared: &Shared, pts: Pts) -> bool {
+        shared.is_monitoring() && self.cadence.due(pts)
     }
 
     /// Looks at a reduced picture, as it is shown, and decides.
@@ -78,7 +76,6 @@ impl Decider {
             // What changed while nobody looked is not motion.
             self.detector = Detector::new(&shared.config.motion, &shared.config.zones);
         }
-        self.last_look = Some(moment.pts);
         shared.counters.looks.one();
         let sight = shared.counters.detect.time(|| self.detector.look(luma, moment.pts));
         if sight.light_changed && !self.last_sight.light_changed {

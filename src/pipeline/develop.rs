@@ -20,7 +20,7 @@ use crate::codec::jpeg::JpegDecoder;
 use crate::event::Event;
 use crate::media::{Frame, FramePool, Jpeg, Luma, Pts};
 use crate::ring::{Cursor, Next};
-use crate::scale;
+use crate::{picture, scale};
 
 /// How often requests and time are looked after when no picture comes.
 const TICK: Duration = Duration::from_millis(100);
@@ -157,14 +157,19 @@ impl Developer {
         if let Err(error) = reduced {
             return self.bad_picture(&error);
         }
-        let turned = lock(&self.shared.adjustment).rotate_luma(&self.luma, &mut self.turned);
-        let luma = if turned { &self.turned } else { &self.luma };
+        self.turn_luma();
         let (decoder, preparer, shared, pool) = (&mut self.decoder, &mut self.preparer, &self.shared, &self.pool);
-        let change = self.decider.look(shared, luma, jpeg.moment, || {
+        let change = self.decider.look(shared, &self.luma, jpeg.moment, || {
             let decoded = shared.counters.decode.time(|| decoder.decode(jpeg, pool));
             decoded.ok().map(|frame| Arc::new(preparer.prepare(shared, frame)))
         });
         self.follow(change);
+    }
+
+    /// The detector sees pictures as they are shown, and zones are drawn on them.
+    fn turn_luma(&mut self) {
+        let rotation = lock(&self.shared.adjustment).rotation;
+        picture::rotate_luma(&mut self.luma, rotation, &mut self.turned);
     }
 
     /// One picture of those that wait to be encoded.
@@ -276,9 +281,8 @@ impl Developer {
             self.shared.views.show(Arc::clone(&frame), &self.shared.counters);
         }
         if look {
-            let turned = lock(&self.shared.adjustment).rotate_luma(&self.luma, &mut self.turned);
-            let luma = if turned { &self.turned } else { &self.luma };
-            let change = self.decider.look(&self.shared, luma, moment, || Some(frame));
+            self.turn_luma();
+            let change = self.decider.look(&self.shared, &self.luma, moment, || Some(frame));
             self.follow(change);
         }
     }

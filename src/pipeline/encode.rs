@@ -133,7 +133,11 @@ impl Session {
             .then(|| shared.counters.scale.time(|| self.scaler.scale(frame, target, &self.pool)));
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
-            none => none.insert(Encoder::new(EncoderSettings { fps: self.fps, kbit: self.config.kbit })?),
+            none => {
+                // JPEGs use the whole range of values; cameras and programs that give raw pictures, the studio range.
+                let full_range = lock(&shared.camera).gives_jpeg;
+                none.insert(Encoder::new(EncoderSettings { fps: self.fps, kbit: self.config.kbit, full_range }))
+            }
         };
         if idr {
             encoder.force_idr();

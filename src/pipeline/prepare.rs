@@ -1,10 +1,47 @@
 //! What is done to every whole frame before anyone sees it: rotation, software settings, annotation.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::shared::{Shared, lock};
 use crate::media::{Frame, FramePool};
 use crate::overlay::{self, Overlay};
+use crate::picture::{self, Levels, Rotation};
+use crate::settings::PictureSettings;
+
+/// What software does to a camera's pictures, since its driver does not. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Adjustment {
+    pub(super) rotation: Rotation,
+    levels: Arc<Levels>,
+}
+
+impl Adjustment {
+    /// The settings, less those of which `by_driver` says that the driver does them.
+    pub(super) fn of(settings: &PictureSettings, by_driver: impl Fn(&str) -> bool) -> Self {
+        let neutral = PictureSettings::default();
+        let left = |name, value, neutral| if by_driver(name) { neutral } else { value };
+        let rotation = left("rotation", settings.rotation, 0);
+        let levels = Levels::new(
+            left("brightness", settings.brightness, neutral.brightness),
+            left("contrast", settings.contrast, neutral.contrast),
+            left("saturation", settings.saturation, neutral.saturation),
+        );
+        // One of the four: settings have been checked.
+        Self { rotation: Rotation::from_degrees(rotation).unwrap_or_default(), levels: Arc::new(levels) }
+    }
+
+    fn is_identity(&self) -> bool {
+        self.rotation == Rotation::None && self.levels.is_identity()
+    }
+}
+
+impl Default for Adjustment {
+    fn default() -> Self {
+        Self::of(&PictureSettings::default(), |_| false)
+    }
+}
 
 /// Prepares frames of one camera. Not shared: it keeps the last annotation's pixels.
 pub(super) struct Preparer {
@@ -21,16 +58,16 @@ impl Preparer {
     /// The frame as it is shown and recorded.
     pub(super) fn prepare(&mut self, shared: &Shared, frame: Frame) -> Frame {
         shared.counters.prepare.time(|| {
-            let adjustment = *lock(&shared.adjustment);
-            let mut frame = adjustment.rotate(frame, &self.pool);
-            adjustment.adjust(&mut frame);
+            let adjustment = lock(&shared.adjustment).clone();
+            let mut frame = picture::rotate(frame, adjustment.rotation, &self.pool);
+            adjustment.levels.apply(&mut frame);
             let annotation = &shared.config.annotation;
             if annotation.enabled {
                 let brightness = frame.moment.brightness.filter(|_| shared.is_monitoring());
-                let local = frame.moment.wall.to_zoned(self.zone.clone());
+                let local = frame.moment.wall.to_zoned_datetime(self.zone.clone());
                 // The format was checked with the configuration.
                 let time = jiff::fmt::strtime::format(&annotation.time_format, &local).unwrap_or_default();
-                self.overlay.draw(&mut frame, &overlay::line(&shared.config.label, &time, brightness));
+                self.overlay.burn(&mut frame, &overlay::line(&shared.config.label, &time, brightness));
             }
             frame
         })
@@ -44,7 +81,7 @@ impl Preparer {
         y.fill(40);
         u.fill(128);
         v.fill(128);
-        self.overlay.draw(&mut frame, text);
+        self.overlay.burn(&mut frame, text);
         frame
     }
 

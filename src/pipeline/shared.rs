@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::counters::Counters;
+use super::prepare::Adjustment;
 use super::view::ViewHub;
 use crate::camera::Controls;
 use crate::config::CameraConfig;
 use crate::event::Event;
 use crate::media::{Frame, Jpeg, Pts, Resolution};
-use crate::picture::Adjustment;
 use crate::ring::Ring;
 use crate::settings::{PictureSettings, StoredSettings};
 

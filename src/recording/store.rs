@@ -1,0 +1,543 @@
+//! All recordings: listed, opened, protected and deleted; and the place where the writer gets the next one.
+//!
+//! `recordings/CAMERA/YYYY-MM-DD/HH.MM.SS/{video.h264,index,trigger.jpg,protected}` below the storage folder. What is in a
+//! recording is read once and then kept in memory. Folders and files of other names, and links of any name, are
+//! neither listed nor touched. Which recordings have to go is decided in `recording::retention`, what a crash left is
+//! mended in `recording::repair`.
+//!
+//! Everything here blocks on the disk.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+
+use super::clock::Pending;
+use super::details::{self, PROTECTED};
+use super::event_ids::EventIds;
+use super::files::{Files, TRIGGER, VIDEO};
+use super::folder::Folder;
+use super::id::{RecordingId, is_camera_name, parse_day, parse_time};
+use super::index::{self, Header, Index};
+
+pub use super::details::Recording;
+pub use super::folder::Space;
+
+/// A recording that is being deleted has this before its name, so that it is gone at once and for good.
+const DELETED: &str = ".deleted-";
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such recording, or it has no such file.
+    #[error("there is no such recording")]
+    NotFound,
+    /// It is protected: unprotect it first.
+    #[error("the recording is protected: take the protection away first")]
+    Protected,
+    /// It is still being written: wait until the event has ended.
+    #[error("the recording is still being written")]
+    BeingWritten,
+    /// The disk or its permissions.
+    #[error("{path}: {source}")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A day and its recordings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// The day.
+    pub day: Date,
+    /// Times of its recordings, newest first.
+    pub times: Vec<Time>,
+}
+
+/// What became of a day that was to be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DayDeleted {
+    /// Gone.
+    pub deleted: Vec<RecordingId>,
+    /// Left, because they are protected.
+    pub protected: Vec<RecordingId>,
+    /// Left, because they are still being written.
+    pub being_written: Vec<RecordingId>,
+}
+
+/// Which recordings to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Query {
+    /// Only those with a picture at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only those that start before this time.
+    pub until: Option<Timestamp>,
+    /// At most so many, the newest.
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    /// Read when somebody first asks.
+    details: Option<Recording>,
+    writing: bool,
+}
+
+type Catalogue = BTreeMap<String, BTreeMap<RecordingId, Entry>>;
+
+/// See the module. Shared by all threads.
+#[derive(Debug)]
+pub struct Store {
+    recordings: PathBuf,
+    /// Where `recordings` was when the program started: it is never made anew on another file system, which is what
+    /// lies below the mount point when a disk is gone.
+    device: u64,
+    time_zone: TimeZone,
+    catalogue: Mutex<Catalogue>,
+    /// Held while a recording is protected or deleted, so that the two never cross.
+    changes: Mutex<()>,
+    event_ids: EventIds,
+    clock: Mutex<Pending>,
+    room_wanted: (Mutex<bool>, Condvar),
+}
+
+impl Store {
+    /// Opens the storage folder: makes `recordings/` and `state/` in it where they are missing, and reads the names of
+    /// all recordings. What is in them is read later.
+    pub fn open(storage: &Path) -> Result<Store, StoreError> {
+        Self::open_in(storage, TimeZone::system())
+    }
+
+    /// As [`Store::open`], with another local time than the system's.
+    pub fn open_in(storage: &Path, time_zone: TimeZone) -> Result<Store, StoreError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Io { path, source }
+        };
+        let (recordings, state) = (storage.join("recordings"), storage.join("state"));
+        for path in [&recordings, &state] {
+            std::fs::create_dir_all(path).map_err(at(path))?;
+        }
+        let top = Folder::open_top(&recordings).map_err(at(&recordings))?;
+        let catalogue = read_names(&top).map_err(at(&recordings))?;
+        let newest = || newest_event(&top, &catalogue, &time_zone);
+        let event_ids = EventIds::open(&state, || newest() + 1).map_err(at(&state))?;
+        Ok(Store {
+            device: top.device().map_err(at(&recordings))?,
+            recordings,
+            time_zone,
+            catalogue: Mutex::new(catalogue),
+            changes: Mutex::default(),
+            event_ids,
+            clock: Mutex::default(),
+            room_wanted: Default::default(),
+        })
+    }
+
+    /// A number for a new event: larger than all before, over restarts and power cuts.
+    pub fn next_event_id(&self) -> u64 {
+        self.event_ids.next()
+    }
+
+    /// Reads the names again: recordings that were put there by hand appear, those taken away by hand disappear.
+    pub fn refresh(&self) -> Result<(), StoreError> {
+        let before: Vec<_> = self.all();
+        let mut there = self.top().and_then(|top| read_names(&top)).map_err(|e| self.io(e))?;
+        let mut catalogue = self.catalogue();
+        for (camera, id) in before {
+            // One that came while the names were read is in neither list, and stays.
+            if there.get_mut(&camera).and_then(|ids| ids.remove(&id)).is_none() {
+                let ids = catalogue.entry(camera).or_default();
+                if ids.get(&id).is_some_and(|entry| !entry.writing) {
+                    ids.remove(&id);
+                }
+            }
+        }
+        for (camera, ids) in there {
+            let known = catalogue.entry(camera).or_default();
+            ids.into_iter().for_each(|(id, entry)| {
+                known.entry(id).or_insert(entry);
+            });
+        }
+        Ok(())
+    }
+
+    /// Every recording of every camera, by camera and time.
+    pub fn all(&self) -> Vec<(String, RecordingId)> {
+        let catalogue = self.catalogue();
+        catalogue.iter().flat_map(|(camera, ids)| ids.keys().map(|id| (camera.clone(), *id))).collect()
+    }
+
+    /// A camera's days, newest first. Does not touch the disk.
+    pub fn days(&self, camera: &str) -> Vec<Day> {
+        let mut days: Vec<Day> = Vec::new();
+        for id in self.catalogue().get(camera).into_iter().flat_map(|ids| ids.keys().rev()) {
+            match days.last_mut() {
+                Some(last) if last.day == id.day => last.times.push(id.time),
+                _ => days.push(Day { day: id.day, times: vec![id.time] }),
+            }
+        }
+        days
+    }
+
+    /// Times of a camera's recordings of one day, newest first. Does not touch the disk.
+    pub fn times(&self, camera: &str, day: Date) -> Vec<Time> {
+        let catalogue = self.catalogue();
+        let ids = catalogue.get(camera).into_iter().flat_map(|ids| ids.range(whole_day(day)).rev());
+        ids.map(|(id, _)| id.time).collect()
+    }
+
+    /// A camera's recordings, newest first.
+    pub fn recordings(&self, camera: &str, query: &Query) -> Vec<Recording> {
+        let known: Vec<_> = {
+            let catalogue = self.catalogue();
+            let ids = catalogue.get(camera).into_iter().flat_map(|ids| ids.iter().rev());
+            ids.map(|(id, entry)| (*id, entry.details.clone())).collect()
+        };
+        let details = known.into_iter().filter_map(|(id, known)| known.or_else(|| self.recording(camera, id).ok()));
+        let wanted = details.filter(|recording| {
+            let end = recording.start.checked_add(recording.duration).unwrap_or(Timestamp::MAX);
+            query.since.is_none_or(|since| end >= since) && query.until.is_none_or(|until| recording.start < until)
+        });
+        wanted.take(query.limit.unwrap_or(usize::MAX)).collect()
+    }
+
+    /// One recording.
+    pub fn recording(&self, camera: &str, id: RecordingId) -> Result<Recording, StoreError> {
+        if let Some(known) = self.entry(camera, id)?.details {
+            return Ok(known);
+        }
+        let folder = self.folder(camera, id)?;
+        let read = details::read(&folder, id, &self.time_zone).map_err(|e| self.io(e))?;
+        self.update(camera, id, |entry| entry.details.get_or_insert_with(|| read.clone()).clone())
+    }
+
+    /// The H.264 elementary stream. One that is being written can be read up to what its index says.
+    pub fn open_video(&self, camera: &str, id: RecordingId) -> Result<File, StoreError> {
+        self.open_file(camera, id, VIDEO)
+    }
+
+    /// The picture that triggered.
+    pub fn open_trigger(&self, camera: &str, id: RecordingId) -> Result<File, StoreError> {
+        self.open_file(camera, id, TRIGGER)
+    }
+
+    /// The whole index. [`StoreError::NotFound`] also for a recording of 1.x that has not got one yet.
+    pub fn read_index(&self, camera: &str, id: RecordingId) -> Result<Index, StoreError> {
+        let mut bytes = Vec::new();
+        self.open_file(camera, id, index::FILE_NAME)?.read_to_end(&mut bytes).map_err(|e| self.io(e))?;
+        Index::parse(&bytes).map_err(|_| StoreError::NotFound)
+    }
+
+    fn open_file(&self, camera: &str, id: RecordingId, name: &str) -> Result<File, StoreError> {
+        self.entry(camera, id)?;
+        self.folder(camera, id)?.file(name).map_err(|e| self.io(e))
+    }
+
+    /// Protects a recording, or takes the protection away; durable on return.
+    pub fn protect(&self, camera: &str, id: RecordingId, protected: bool) -> Result<(), StoreError> {
+        let _change = self.changes();
+        self.entry(camera, id)?;
+        let folder = self.folder(camera, id)?;
+        let marked = match (protected, folder.has(PROTECTED)) {
+            (_, Err(e)) => Err(e),
+            (true, Ok(false)) => folder.create_file(PROTECTED).and_then(|file| file.sync_all()),
+            (false, Ok(true)) => folder.remove_file(PROTECTED),
+            _ => Ok(()),
+        };
+        marked.and_then(|()| folder.sync()).map_err(|e| self.io(e))?;
+        self.update(camera, id, |entry| entry.details.as_mut().map(|details| details.protected = protected))?;
+        Ok(())
+    }
+
+    /// Deletes a recording: gone for every reader on return, even when the power fails then.
+    pub fn delete(&self, camera: &str, id: RecordingId) -> Result<(), StoreError> {
+        let _change = self.changes();
+        if self.entry(camera, id)?.writing {
+            return Err(StoreError::BeingWritten);
+        }
+        let folder = self.folder(camera, id)?;
+        if folder.has(PROTECTED).map_err(|e| self.io(e))? {
+            return Err(StoreError::Protected);
+        }
+        self.remove(camera, id).map_err(|e| self.io(e))?;
+        self.forget(camera, id);
+        Ok(())
+    }
+
+    /// Deletes a day's recordings, but for those that are protected or being written.
+    pub fn delete_day(&self, camera: &str, day: Date) -> Result<DayDeleted, StoreError> {
+        let ids: Vec<_> = {
+            let catalogue = self.catalogue();
+            catalogue.get(camera).into_iter().flat_map(|ids| ids.range(whole_day(day))).map(|(id, _)| *id).collect()
+        };
+        let mut done = DayDeleted::default();
+        for id in ids {
+            match self.delete(camera, id) {
+                Ok(()) => done.deleted.push(id),
+                Err(StoreError::Protected) => done.protected.push(id),
+                Err(StoreError::BeingWritten) => done.being_written.push(id),
+                Err(StoreError::NotFound) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        if done == DayDeleted::default() { Err(StoreError::NotFound) } else { Ok(done) }
+    }
+
+    fn remove(&self, camera: &str, id: RecordingId) -> io::Result<()> {
+        let cameras = self.top()?.folder(camera)?;
+        let day = cameras.folder(&id.day_name())?;
+        let doomed = format!("{DELETED}{}", id.time_name());
+        if day.has(&doomed)? {
+            day.remove_folder(&doomed)?;
+        }
+        day.rename(&id.time_name(), &doomed)?;
+        if let Err(error) = day.remove_folder(&doomed) {
+            tracing::warn!(%error, "{camera}/{}/{doomed} cannot be removed entirely", id.day_name());
+        }
+        // Fails while the day has other recordings, which is as it should be.
+        let _ = cameras.remove_empty_folder(&id.day_name());
+        Ok(())
+    }
+
+    /// Finishes what a deletion left behind when the power failed.
+    pub(super) fn remove_leftovers(&self) -> io::Result<()> {
+        let top = self.top()?;
+        for camera in top.folders()?.iter().filter(|name| is_camera_name(name)) {
+            let camera = top.folder(camera)?;
+            for name in camera.folders()?.iter().filter(|name| parse_day(name).is_ok()) {
+                let day = camera.folder(name)?;
+                let doomed = |name: &&String| name.strip_prefix(DELETED).is_some_and(|time| parse_time(time).is_ok());
+                day.folders()?.iter().filter(doomed).try_for_each(|name| day.remove_folder(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the files of a new recording, named by `moment` or the next second that is free, with all folders durable.
+    pub(super) fn create(&self, camera: &str, moment: Timestamp, header: Header) -> io::Result<(RecordingId, Files)> {
+        if !is_camera_name(camera) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not the name of a camera"));
+        }
+        let top = match self.top() {
+            Err(e) if e.kind() == ErrorKind::NotFound => self.make_top()?,
+            top => top?,
+        };
+        let camera_folder = top.folder_or_new(camera)?;
+        let mut id = RecordingId::at(moment, &self.time_zone);
+        let (day, folder) = loop {
+            let day = camera_folder.folder_or_new(&id.day_name())?;
+            match day.create_folder(&id.time_name()) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => id = id.next(),
+                Err(e) => return Err(e),
+                Ok(()) => break (day.folder(&id.time_name()), day),
+            }
+        };
+        let created = day.and_then(|recording| Files::create(recording, header));
+        match created {
+            Ok(files) => {
+                let details = details::of_files(id, &files, false, &self.time_zone);
+                let entry = Entry { details: Some(details), writing: true };
+                self.catalogue().entry(camera.to_owned()).or_default().insert(id, entry);
+                if !header.clock_synchronised {
+                    self.clock().opened(camera, id);
+                }
+                Ok((id, files))
+            }
+            Err(e) => {
+                // On a full disk the folder came about and the files did not.
+                let _ = folder.remove_folder(&id.time_name());
+                Err(e)
+            }
+        }
+    }
+
+    /// The recordings' folder, made again after somebody has deleted it.
+    fn make_top(&self) -> io::Result<Folder> {
+        let storage = Folder::open_top(self.recordings.parent().unwrap_or(&self.recordings))?;
+        if storage.device()? != self.device {
+            return Err(ErrorKind::NotFound.into());
+        }
+        storage.folder_or_new("recordings")
+    }
+
+    /// Takes over how far a recording has got.
+    pub(super) fn progress(&self, camera: &str, id: RecordingId, files: &Files) {
+        // One deleted by hand meanwhile: the writer will notice it by itself.
+        let _ = self.update(camera, id, |entry| {
+            let protected = entry.details.as_ref().is_some_and(|details| details.protected);
+            entry.details = Some(details::of_files(id, files, protected, &self.time_zone));
+        });
+    }
+
+    /// A recording is not written any more.
+    pub(super) fn finish(&self, camera: &str, id: RecordingId, reason: index::CloseReason) {
+        let _ = self.update(camera, id, |entry| {
+            entry.writing = false;
+            if let Some(details) = &mut entry.details {
+                details.writing = false;
+                details.closed = Some(reason);
+            }
+        });
+        self.correct_times();
+    }
+
+    /// The recordings not being written whose end is not known: read or mended, they are known. Newest first.
+    pub(super) fn unsettled(&self) -> Vec<(String, RecordingId)> {
+        let catalogue = self.catalogue();
+        let mut ids: Vec<_> = catalogue
+            .iter()
+            .flat_map(|(camera, ids)| ids.iter().map(move |(id, entry)| (camera, id, entry)))
+            .filter(|(_, _, entry)| !entry.writing && entry.details.as_ref().is_none_or(|d| d.closed.is_none()))
+            .map(|(camera, id, _)| (camera.clone(), *id))
+            .collect();
+        ids.sort_by_key(|(_, id)| std::cmp::Reverse(*id));
+        ids
+    }
+
+    /// Reads a recording again after its files have been changed.
+    pub(super) fn read_again(&self, camera: &str, id: RecordingId) -> Result<Recording, StoreError> {
+        self.update(camera, id, |entry| entry.details = None)?;
+        self.recording(camera, id)
+    }
+
+    /// Room on the recordings' file system.
+    pub fn space(&self) -> Result<Space, StoreError> {
+        self.top().and_then(|top| top.space()).map_err(|e| self.io(e))
+    }
+
+    /// Room for a new recording; `None` while the recordings' folder is not there.
+    pub(super) fn free_bytes(&self) -> io::Result<Option<u64>> {
+        match self.top().and_then(|top| top.space()) {
+            Ok(space) => Ok(Some(space.free_bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Asks whoever waits in [`Store::wait_for_room_wanted`] to make room now.
+    pub fn ask_for_room(&self) {
+        *self.room_wanted.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.room_wanted.1.notify_all();
+    }
+
+    /// Waits until room is asked for or the time is over; says whether it was asked for.
+    pub fn wait_for_room_wanted(&self, timeout: Duration) -> bool {
+        let wanted = self.room_wanted.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.room_wanted.1.wait_timeout_while(wanted, timeout, |wanted| !*wanted);
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    fn top(&self) -> io::Result<Folder> {
+        Folder::open_top(&self.recordings)
+    }
+
+    /// A recording's folder. One that is gone is forgotten.
+    pub(super) fn folder(&self, camera: &str, id: RecordingId) -> Result<Folder, StoreError> {
+        let open = || self.top()?.folder(camera)?.folder(&id.day_name())?.folder(&id.time_name());
+        open().map_err(|e| {
+            let error = self.io(e);
+            if matches!(error, StoreError::NotFound) {
+                self.forget(camera, id);
+            }
+            error
+        })
+    }
+
+    /// What is known of a recording. Only names that are in the catalogue, and so came from the folders, get past here.
+    fn entry(&self, camera: &str, id: RecordingId) -> Result<Entry, StoreError> {
+        self.update(camera, id, |entry| entry.clone())
+    }
+
+    fn update<T>(&self, camera: &str, id: RecordingId, f: impl FnOnce(&mut Entry) -> T) -> Result<T, StoreError> {
+        let mut catalogue = self.catalogue();
+        catalogue.get_mut(camera).and_then(|ids| ids.get_mut(&id)).map(f).ok_or(StoreError::NotFound)
+    }
+
+    fn forget(&self, camera: &str, id: RecordingId) {
+        if let Some(ids) = self.catalogue().get_mut(camera)
+            && ids.get(&id).is_some_and(|entry| !entry.writing)
+        {
+            ids.remove(&id);
+        }
+    }
+
+    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+        // Every change of it is a single call that cannot stop half-way.
+        self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn clock(&self) -> MutexGuard<'_, Pending> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is being written; also when it is gone.
+    pub(super) fn is_writing(&self, camera: &str, id: RecordingId) -> bool {
+        self.entry(camera, id).is_ok_and(|entry| entry.writing)
+    }
+
+    fn changes(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A missing name, and a link or file where a folder should be, is a recording that is not there.
+    pub(super) fn io(&self, source: io::Error) -> StoreError {
+        match source.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NotFound,
+            _ => StoreError::Io { path: self.recordings.clone(), source },
+        }
+    }
+}
+
+fn whole_day(day: Date) -> std::ops::RangeInclusive<RecordingId> {
+    RecordingId { day, time: Time::MIN }..=RecordingId { day, time: Time::MAX }
+}
+
+/// The names of all recordings. A folder that cannot be read is skipped and named in the log.
+fn read_names(top: &Folder) -> io::Result<Catalogue> {
+    let mut catalogue = Catalogue::new();
+    for camera in top.folders()? {
+        if parse_day(&camera).is_ok() {
+            tracing::warn!("recordings/{camera} lies where 1.x had it: move it to recordings/CAMERA/{camera}");
+            continue;
+        }
+        if !is_camera_name(&camera) {
+            continue;
+        }
+        let ids = catalogue.entry(camera.clone()).or_default();
+        if let Err(error) = read_camera(top, &camera, ids) {
+            tracing::warn!(%error, "recordings/{camera} cannot be read");
+        }
+    }
+    Ok(catalogue)
+}
+
+fn read_camera(top: &Folder, camera: &str, ids: &mut BTreeMap<RecordingId, Entry>) -> io::Result<()> {
+    let camera = top.folder(camera)?;
+    for name in camera.folders()? {
+        let Ok(day) = parse_day(&name) else { continue };
+        for name in camera.folder(&name)?.folders()? {
+            let Ok(time) = parse_time(&name) else { continue };
+            ids.insert(RecordingId { day, time }, Entry::default());
+        }
+    }
+    Ok(())
+}
+
+/// The largest event number in the recordings; only needed when the file with the next one is lost.
+fn newest_event(top: &Folder, catalogue: &Catalogue, time_zone: &TimeZone) -> u64 {
+    let events = catalogue.iter().flat_map(|(camera, ids)| {
+        let folder = move |id: &RecordingId| top.folder(camera)?.folder(&id.day_name())?.folder(&id.time_name());
+        ids.keys().map(move |id| folder(id).and_then(|f| details::read(&f, *id, time_zone)).map_or(0, |r| r.event))
+    });
+    events.max().unwrap_or(0)
+}
