@@ -10,3 +10,5 @@ pub mod ring;
 
 pub mod camera;
 pub mod config;
+
+pub mod cli;
