@@ -6,9 +6,15 @@ pub mod media;
 pub mod settings;
 
 pub mod event;
+pub mod mjpeg;
 pub mod ring;
+pub mod scale;
+
+pub mod codec;
 
 pub mod camera;
 pub mod config;
 
-pub mod cli;
+pub mod motion;
+
+pub mod recording;

@@ -3,14 +3,23 @@
 //! A source yields JPEGs or raw I420 frames and nothing else; decoding is the pipeline's. One thread owns a source and
 //! calls it in a loop; reopening after a failure is the pipeline's too (`pipeline::grab`).
 
+pub mod command;
+pub mod http;
+pub mod pattern;
 pub mod source;
+pub mod stamp;
+pub mod timecode;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::command::Program;
+use self::http::Http;
+use self::pattern::Pattern;
 pub use self::source::{Request, Source, SourceError};
-use crate::media::{Frame, Jpeg, Moment, Resolution};
+use self::stamp::Stamper;
+use crate::media::{Frame, FramePool, Jpeg, Moment, Resolution};
 use crate::settings::{PictureSettings, Setting};
 
 /// One picture as the camera gave it.
@@ -28,6 +37,14 @@ impl Capture {
         match self {
             Capture::Jpeg(jpeg) => jpeg.moment,
             Capture::Raw(frame) => frame.moment,
+        }
+    }
+
+    /// As [`Capture::moment`], to be changed.
+    pub fn moment_mut(&mut self) -> &mut Moment {
+        match self {
+            Capture::Jpeg(jpeg) => &mut jpeg.moment,
+            Capture::Raw(frame) => &mut frame.moment,
         }
     }
 
@@ -108,6 +125,31 @@ pub trait Controls: Send + Sync {
 
 /// A camera that is silent for this long is wedged.
 pub const STALL_S: u64 = 5;
+
+/// Opens a camera. Frames are taken from `pool`; `brightness` is read at each picture.
+///
+/// Blocks until the source has answered, for some [`STALL_S`] at most.
+///
+/// # Errors
+///
+/// [`CameraError::Unavailable`]: it may be there later.
+pub fn open(request: &Request, pool: &FramePool, brightness: BrightnessProbe) -> Result<Box<dyn Camera>, CameraError> {
+    let stamper = Stamper::new(brightness);
+    let Request { source, size, fps } = request;
+    Ok(match source {
+        Source::Pattern => Box::new(Pattern::new(Pattern::SEED, *size, *fps, pool, stamper)),
+        Source::Http { url, credentials_file } => {
+            Box::new(Http::open(url, credentials_file.as_deref(), *fps, stamper)?)
+        }
+        Source::Command(words) => Box::new(Program::start(words, *size, pool, stamper)?),
+        Source::Clip { .. } | Source::V4l2(_) => {
+            return Err(CameraError::Unavailable {
+                what: source.to_string(),
+                cause: "this version cannot open it".to_owned(),
+            });
+        }
+    })
+}
 
 /// Reads the light sensor's last value when a picture is taken; answers `None` without a sensor.
 pub type BrightnessProbe = Arc<dyn Fn() -> Option<u8> + Send + Sync>;

@@ -1,7 +1,32 @@
 //! The command line: one file per subcommand, each with its arguments and its `run`.
 
+use clap::{Parser, Subcommand};
+
 pub mod check_config;
 pub mod convert_config;
+pub mod demo;
+pub mod run;
+pub mod serve;
+
+/// A security camera: watches for motion, records, streams live.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run with the cameras of a configuration file
+    Run(run::Args),
+    /// Run one camera without a configuration: a drawn scene, a clip or a real camera
+    Demo(demo::Args),
+    /// Say every fault of a configuration, or what the daemon would do with it
+    CheckConfig(check_config::Args),
+    /// Turn a configuration of Watchtower 1.x (JSON) into one of this version
+    ConvertConfig(convert_config::Args),
+}
 
 /// Why a command failed, and with which exit code.
 #[derive(Debug, thiserror::Error)]
@@ -21,5 +46,18 @@ impl CliError {
             CliError::Config(_) => 78,
             CliError::Failed(_) => 1,
         }
+    }
+}
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// Whatever made the command fail, in words for the user.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
+        Command::ConvertConfig(args) => convert_config::run(args),
     }
 }
