@@ -20,7 +20,6 @@ use crate::camera::Source;
 use crate::media::Resolution;
 
 pub use fault::{ConfigFaults, Fault};
-pub use file::sections;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/watchtower/watchtower.toml";
