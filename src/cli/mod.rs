@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+pub mod check_config;
+pub mod convert_config;
 pub mod demo;
 pub mod run;
 pub mod serve;
@@ -20,6 +22,10 @@ enum Command {
     Run(run::Args),
     /// Run one camera without a configuration: a drawn scene, a clip or a real camera
     Demo(demo::Args),
+    /// Say every fault of a configuration, or what the daemon would do with it
+    CheckConfig(check_config::Args),
+    /// Turn a configuration of Watchtower 1.x (JSON) into one of this version
+    ConvertConfig(convert_config::Args),
 }
 
 /// Why a command failed, and with which exit code.
@@ -51,5 +57,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
+        Command::ConvertConfig(args) => convert_config::run(args),
     }
 }

@@ -10,7 +10,10 @@ use toml::Spanned;
 
 use super::fault::{self, Faults};
 use super::file::{CameraTable, Field, FileTable, ZoneTable};
-use super::value::{camera_name, host_name, log_filter, number, one_line, polygon, resolution, time_format, whole};
+use super::value::{
+    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, host_name, log_filter, number, one_line, polygon,
+    resolution, rotation, time_format, whole,
+};
 use super::{
     Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, MotionConfig, Storage, StreamConfig, Web, Zone,
     bytes,
@@ -20,10 +23,6 @@ use crate::media::Resolution;
 
 /// Less than this is gone in seconds.
 const MIN_STORAGE_BYTES: u64 = 10_000_000;
-/// What a ring is asked to keep stays in memory.
-const RECORDING_PADDING_S: RangeInclusive<f32> = 0.0..=60.0;
-/// An event is one recording; a longer one is better followed by another.
-const MAX_EVENT_TIME_S: RangeInclusive<f32> = 1.0..=3600.0;
 const MIN_FRAMES: RangeInclusive<u32> = 1..=100;
 const MAX_AGE_DAYS: RangeInclusive<u32> = 1..=36_500;
 const MAX_USED: RangeInclusive<f32> = 0.1..=0.99;
@@ -140,15 +139,7 @@ impl Check<'_, '_> {
             label: self.field(&format!("{key}.label"), &table.label, default.label, |label| one_line(label)),
             size,
             fps: self.field(&format!("{key}.fps"), &table.fps, default.fps, |&fps| whole(fps, FPS)),
-            rotation: self.field(
-                &format!("{key}.rotation"),
-                &table.rotation,
-                default.rotation,
-                |&degrees| match degrees {
-                    0 | 90 | 180 | 270 => Ok(degrees as u32),
-                    _ => Err("must be 0, 90, 180 or 270".to_owned()),
-                },
-            ),
+            rotation: self.field(&format!("{key}.rotation"), &table.rotation, default.rotation, |&v| rotation(v)),
             annotation: self.annotation(&key, table),
             motion,
             zones: self.zones(&key, &table.zones),
@@ -246,13 +237,12 @@ impl Check<'_, '_> {
             }
         }
         MotionConfig {
-            sensitivity: self
-                .field(&key("sensitivity"), &table.sensitivity, default.sensitivity, |&v| number(v, 0.0..=1.0)),
+            sensitivity: self.field(&key("sensitivity"), &table.sensitivity, default.sensitivity, |&v| number(v, PART)),
             min_trigger_area: self.field(
                 &key("min_trigger_area"),
                 &table.min_trigger_area,
                 default.min_trigger_area,
-                |&v| number(v, 0.0..=1.0),
+                |&v| number(v, PART),
             ),
             recording_padding_s,
             max_event_time_s,

@@ -94,7 +94,7 @@ pub(super) struct StreamTable {
 }
 
 /// Every table of the file with its keys, those that are tables themselves included. A camera's name is `NAME`.
-pub fn sections() -> Vec<(&'static str, &'static [&'static str])> {
+pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
     vec![
         ("", fields::<FileTable>()),
         ("storage", fields::<StorageTable>()),

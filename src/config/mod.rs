@@ -1,13 +1,14 @@
 //! What the owner declares: a TOML file turned into checked types, every fault named at once.
 //!
 //! Fixed while the program runs; what the web may change is in `settings`. Here are the checked types and their
-//! defaults. How the file is written is in `file`, what makes a value acceptable in `check` and `value`, how a fault is said in
-//! `fault`.
+//! defaults. How the file is written is in `file`, what makes a value acceptable in `check` and `value`, how a fault
+//! is said in `fault`, and the configuration of 1.x in `v1`.
 
 pub mod bytes;
 mod check;
 mod fault;
 mod file;
+pub mod v1;
 mod value;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,6 @@ use crate::camera::Source;
 use crate::media::Resolution;
 
 pub use fault::{ConfigFaults, Fault};
-pub use file::sections;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/watchtower/watchtower.toml";

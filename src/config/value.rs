@@ -13,6 +13,14 @@ use jiff::tz::TimeZone;
 use super::fault;
 use crate::media::Resolution;
 
+/// A part of a whole.
+pub const PART: RangeInclusive<f32> = 0.0..=1.0;
+/// What a ring is asked to keep stays in memory.
+pub const RECORDING_PADDING_S: RangeInclusive<f32> = 0.0..=60.0;
+/// An event is one recording; a longer one is better followed by another.
+pub const MAX_EVENT_TIME_S: RangeInclusive<f32> = 1.0..=3600.0;
+
+const MAX_NAME_BYTES: usize = 32;
 const MAX_POINTS: usize = 64;
 /// Of a text that is drawn on one line of the picture.
 const MAX_TEXT_CHARS: usize = 64;
@@ -43,18 +51,34 @@ pub fn resolution(text: &str) -> Result<Resolution, String> {
     })
 }
 
+/// A camera's name: part of addresses and of folders.
 pub fn camera_name(name: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if (1..=32).contains(&name.len()) && name.chars().all(allowed) {
+    if (1..=MAX_NAME_BYTES).contains(&name.len()) && name.chars().all(is_name_char) {
         return Ok(());
     }
-    let proposal: String = name.to_lowercase().chars().map(|c| if allowed(c) { c } else { '-' }).take(32).collect();
-    let proposal = proposal.trim_matches('-');
-    let rule = "a camera's name is 1 to 32 of a-z, 0-9 and '-'";
-    Err(match proposal {
-        "" => format!("{rule}; any text can be its label"),
-        _ => format!("{rule}: write [cameras.{proposal}], and the rest as its label"),
+    let rule = format!("a camera's name is 1 to {MAX_NAME_BYTES} of a-z, 0-9 and '-'");
+    Err(match camera_name_from(name) {
+        None => format!("{rule}; any text can be its label"),
+        Some(proposal) => format!("{rule}: write [cameras.{proposal}], and any text as its label"),
     })
+}
+
+/// The name that comes closest to a text; `None` where nothing of the text can be in a name.
+pub fn camera_name_from(text: &str) -> Option<String> {
+    let all: String = text.to_lowercase().chars().map(|c| if is_name_char(c) { c } else { '-' }).collect();
+    let name: String = all.trim_matches('-').chars().take(MAX_NAME_BYTES).collect();
+    Some(name.trim_end_matches('-').to_owned()).filter(|name| !name.is_empty())
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+}
+
+pub fn rotation(degrees: i64) -> Result<u32, String> {
+    match degrees {
+        0 | 90 | 180 | 270 => Ok(degrees as u32),
+        _ => Err("must be 0, 90, 180 or 270".to_owned()),
+    }
 }
 
 pub fn one_line(text: &str) -> Result<String, String> {

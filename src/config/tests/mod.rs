@@ -1,6 +1,9 @@
 //! The loader as its users meet it: whole files in, configurations or faults out.
 #![allow(clippy::unwrap_used)]
 
+mod any;
+mod docs;
+
 use std::path::Path;
 
 use super::*;
