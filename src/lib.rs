@@ -8,6 +8,9 @@ pub mod settings;
 pub mod event;
 pub mod mjpeg;
 pub mod ring;
+pub mod scale;
+
+pub mod codec;
 
 pub mod camera;
 pub mod config;

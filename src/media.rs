@@ -146,7 +146,19 @@ impl FramePool {
 
     /// A frame with undefined content (whatever the last user left).
     pub fn frame(&self, size: Resolution, moment: Moment) -> Frame {
+        self.wrap(size, moment, self.buffer(Frame::len_of(size)))
+    }
+
+    /// A spare buffer of `len` bytes with undefined content, for a decoder that needs more room than the frame it makes
+    /// of it: [`FramePool::wrap`] takes it back.
+    pub fn buffer(&self, len: usize) -> Vec<u8> {
         let mut data = self.lock().pop().unwrap_or_default();
+        data.resize(len, 0);
+        data
+    }
+
+    /// A frame of what lies at the beginning of `data`: Y, U and V of `size`.
+    pub fn wrap(&self, size: Resolution, moment: Moment, mut data: Vec<u8>) -> Frame {
         data.resize(Frame::len_of(size), 0);
         Frame { size, moment, data, pool: self.clone() }
     }
