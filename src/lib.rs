@@ -14,3 +14,7 @@ pub mod codec;
 
 pub mod camera;
 pub mod config;
+
+pub mod motion;
+
+pub mod recording;

@@ -1,3 +1,21 @@
 //! Parses the command line and dispatches; the only place that exits the process.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use watchtower::cli::{Cli, CliError};
+
+fn main() -> ExitCode {
+    match watchtower::cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command goes to the terminal, whatever the log is set to")]
+fn report(error: &CliError) {
+    eprintln!("watchtower: {error}");
+}

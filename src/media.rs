@@ -291,3 +291,55 @@ pub struct Region {
     /// Height.
     pub height: f32,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_and_seconds() {
+        assert_eq!(Pts::from_micros(1_000_000), Pts(90_000));
+        assert_eq!(Pts::from_micros(i64::MAX / 2).0, (i64::MAX / 2 / 100) * 9 + (i64::MAX / 2 % 100) * 9 / 100);
+        assert_eq!(Pts(90_000).since(Pts(45_000)), Duration::from_millis(500));
+        assert_eq!(Pts(45_000).since(Pts(90_000)), Duration::ZERO);
+        assert_eq!(Pts(0) + Duration::from_secs(2) - Duration::from_secs(1), Pts(90_000));
+        assert_eq!(Pts::MAX + Duration::from_secs(1), Pts::MAX);
+    }
+
+    #[test]
+    fn sizes_fit_without_growing() {
+        let size = |w, h| Resolution::new(w, h);
+        for (source, bounds, fitted) in [
+            (size(1640, 1232), size(820, 616), size(820, 616)),
+            (size(1232, 1640), size(820, 616), size(616, 820)),
+            (size(1280, 720), size(640, 480), size(640, 360)),
+            (size(640, 480), size(1280, 720), size(640, 480)),
+            (size(1920, 1080), size(1280, 720), size(1280, 720)),
+            (size(1366, 768), size(640, 360), size(640, 360)),
+            (size(640, 480), size(640, 480), size(640, 480)),
+        ] {
+            assert_eq!(source.fitted_into(bounds), fitted, "{source} into {bounds}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_parsed_with_a_reason() {
+        assert_eq!("1280x720".parse(), Ok(Resolution::new(1280, 720)));
+        for bad in ["", "1280", "1280x", "x720", "1281x720", "1280x721", "16x16", "10000x720", "-2x8"] {
+            assert!(bad.parse::<Resolution>().unwrap_err().contains(&format!("'{bad}'")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn frames_give_their_buffers_back() {
+        let pool = FramePool::default();
+        let moment = Moment { pts: Pts(0), wall: Timestamp::UNIX_EPOCH, brightness: None };
+        let mut frame = pool.frame(Resolution::new(64, 48), moment);
+        let [y, u, v] = frame.planes_mut();
+        assert_eq!((y.len(), u.len(), v.len()), (64 * 48, 32 * 24, 32 * 24));
+        let at = frame.data().as_ptr();
+        drop(frame);
+        assert_eq!(pool.frame(Resolution::new(64, 48), moment).data().as_ptr(), at);
+    }
+}

@@ -206,6 +206,12 @@ impl<T: Entry> Ring<T> {
         Some((s.entries.front()?.pts(), s.entries.back()?.pts()))
     }
 
+    /// PTS of the entry at `cursor`, if it is held.
+    pub fn pts_at(&self, cursor: Cursor) -> Option<Pts> {
+        let s = self.lock();
+        Some(s.entries.get(cursor.0.checked_sub(s.first)? as usize)?.pts())
+    }
+
     /// Bytes held.
     pub fn weight(&self) -> usize {
         self.lock().weight
@@ -214,5 +220,122 @@ impl<T: Entry> Ring<T> {
     /// For asynchronous consumers: changes with every push and every [`Ring::advance`]; the value is the end's number.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.end.subscribe()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Item(i64, usize, bool);
+
+    impl Entry for Item {
+        fn pts(&self) -> Pts {
+            Pts(self.0)
+        }
+        fn weight(&self) -> usize {
+            self.1
+        }
+        fn starts(&self) -> bool {
+            self.2
+        }
+    }
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn second(n: i64) -> Item {
+        Item(n * Pts::HZ, 10, n % 2 == 0)
+    }
+
+    fn ring_of(window_s: u64, bytes: usize, items: i64) -> Ring<Item> {
+        let ring = Ring::new(Duration::from_secs(window_s), bytes);
+        (0..items).for_each(|n| ring.push(second(n)));
+        ring
+    }
+
+    #[test]
+    fn the_window_is_kept_whole_and_older_entries_go() {
+        let ring = ring_of(5, 1000, 20);
+        // The entry at the window's very beginning is still there.
+        assert_eq!(ring.span().unwrap(), (second(14).pts(), second(19).pts()));
+        assert_eq!(ring.weight(), 60);
+    }
+
+    #[test]
+    fn bytes_bound_it_but_the_newest_stays() {
+        let ring = ring_of(100, 45, 20);
+        assert_eq!(ring.weight(), 40);
+        ring.push(Item(100 * Pts::HZ, 1000, true));
+        assert_eq!(ring.span().unwrap(), (Pts(100 * Pts::HZ), Pts(100 * Pts::HZ)));
+    }
+
+    #[test]
+    fn a_cursor_set_back_begins_where_decoding_can() {
+        let ring = ring_of(10, 1000, 20);
+        let mut cursor = ring.start_at(Pts(15 * Pts::HZ));
+        assert!(matches!(ring.next(&mut cursor, None, NOW), Next::Entry(e) if e == second(14)));
+        let mut cursor = ring.start_at(Pts(0));
+        assert!(matches!(ring.next(&mut cursor, None, NOW), Next::Entry(e) if e == second(10)));
+        assert_eq!(Ring::<Item>::new(NOW, 0).start_at(Pts(0)), Cursor(0));
+    }
+
+    #[test]
+    fn a_lapped_reader_is_told_and_stands_at_a_start() {
+        let ring = ring_of(4, 1000, 20);
+        let mut cursor = Cursor(3);
+        assert!(matches!(ring.next(&mut cursor, None, NOW), Next::Lapped { missed: 13 }));
+        assert!(matches!(ring.next(&mut cursor, None, NOW), Next::Entry(e) if e == second(16)));
+    }
+
+    #[test]
+    fn until_is_done_when_nothing_can_come_any_more() {
+        let ring = ring_of(10, 1000, 10);
+        let mut cursor = ring.end();
+        assert!(matches!(ring.next(&mut cursor, Some(Pts(9 * Pts::HZ)), NOW), Next::Timeout));
+        ring.advance(Pts(9 * Pts::HZ + 1));
+        assert!(matches!(ring.next(&mut cursor, Some(Pts(9 * Pts::HZ)), NOW), Next::Done));
+        assert!(matches!(ring.next(&mut cursor, Some(Pts(10 * Pts::HZ)), NOW), Next::Timeout));
+        ring.push(second(11));
+        assert!(matches!(ring.next(&mut cursor, Some(Pts(10 * Pts::HZ)), NOW), Next::Done));
+        assert!(matches!(ring.next(&mut cursor, None, NOW), Next::Entry(e) if e == second(11)));
+    }
+
+    #[test]
+    fn a_waiting_reader_wakes_for_a_push() {
+        let ring = Arc::new(ring_of(10, 1000, 1));
+        let reader = {
+            let ring = Arc::clone(&ring);
+            std::thread::spawn(move || ring.next(&mut Cursor(1), None, Duration::from_secs(20)))
+        };
+        ring.push(second(1));
+        assert!(matches!(reader.join().unwrap(), Next::Entry(e) if e == second(1)));
+    }
+
+    proptest::proptest! {
+        /// Whatever is pushed, a reader sees every entry once and in order, or is told how many it missed.
+        #[test]
+        fn nothing_is_missed_unsaid(steps in proptest::collection::vec((1i64..200_000, 1usize..50, proptest::bool::ANY, 0usize..4), 1..200)) {
+            let ring = Ring::new(Duration::from_secs(10), 400);
+            let (mut cursor, mut pts, mut pushed, mut seen) = (Cursor(0), 0, 0u64, 0u64);
+            for (step, weight, starts, reads) in steps {
+                pts += step;
+                ring.push(Item(pts, weight, starts));
+                pushed += 1;
+                for _ in 0..reads {
+                    match ring.next(&mut cursor, None, NOW) {
+                        Next::Entry(_) => seen += 1,
+                        Next::Lapped { missed } => seen += missed,
+                        Next::Done | Next::Timeout => break,
+                    }
+                }
+                proptest::prop_assert_eq!(cursor.0, seen);
+                proptest::prop_assert!(seen <= pushed);
+                proptest::prop_assert!(ring.weight() <= 400 || ring.end().0 == pushed);
+            }
+        }
     }
 }

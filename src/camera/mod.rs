@@ -42,6 +42,14 @@ impl Capture {
         }
     }
 
+    /// As [`Capture::moment`], to be changed.
+    pub fn moment_mut(&mut self) -> &mut Moment {
+        match self {
+            Capture::Jpeg(jpeg) => &mut jpeg.moment,
+            Capture::Raw(frame) => &mut frame.moment,
+        }
+    }
+
     /// Its size.
     pub fn size(&self) -> Resolution {
         match self {

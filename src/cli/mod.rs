@@ -1,0 +1,55 @@
+//! The command line: one file per subcommand, each with its arguments and its `run`.
+
+use clap::{Parser, Subcommand};
+
+pub mod demo;
+pub mod run;
+pub mod serve;
+
+/// A security camera: watches for motion, records, streams live.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run with the cameras of a configuration file
+    Run(run::Args),
+    /// Run one camera without a configuration: a drawn scene, a clip or a real camera
+    Demo(demo::Args),
+}
+
+/// Why a command failed, and with which exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration is faulty: a restart cannot help (78, `EX_CONFIG`).
+    #[error("{0}")]
+    Config(String),
+    /// Anything else (1).
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl CliError {
+    /// The process's exit code. A usage error is clap's: 2.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Config(_) => 78,
+            CliError::Failed(_) => 1,
+        }
+    }
+}
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// Whatever made the command fail, in words for the user.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
+    }
+}

@@ -1,0 +1,161 @@
+//! What `run` and `demo` share: cameras and web interface up, ready, watched over, and down again in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::CliError;
+use crate::config::Config;
+use crate::pipeline::{self, CameraHandle, EventIds, Running};
+use crate::recording::store::Store;
+use crate::web;
+
+/// A grab loop that got nowhere for this long hangs: the watchdog is no longer fed.
+const HUNG: Duration = Duration::from_secs(30);
+const RETENTION_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether the address is printed for a person to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announce {
+    /// Print it on standard output.
+    Yes,
+    /// Only log it.
+    No,
+}
+
+/// Runs the daemon until SIGTERM or SIGINT. Blocks.
+///
+/// # Errors
+/// Only before "ready": storage and sockets. After that everything is tried again.
+pub fn run(config: Config, announce: Announce) -> Result<(), CliError> {
+    log(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("web")
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::Failed(format!("the asynchronous runtime does not start: {e}")))?;
+    runtime.block_on(serve(config, announce))
+}
+
+fn log(filter: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("WATCHTOWER_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // journald adds the time itself.
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        lines.with_ansi(false).without_time().init();
+    } else {
+        lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+    }
+}
+
+async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
+    let store = Store::open(&config.storage.path)
+        .map_err(|e| CliError::Failed(format!("storage {}: {e}", config.storage.path.display())))?;
+    let store = Arc::new(store);
+    let listener = web::listen::bind(&config.web)
+        .await
+        .map_err(|e| CliError::Failed(format!("cannot listen on {}: {e}", config.web.listen)))?;
+    let address = listener.to_string();
+
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| CliError::Failed(e.to_string()))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| CliError::Failed(e.to_string()))?;
+
+    let cameras = start_cameras(&config, &store)?;
+    let handles: Vec<CameraHandle> = cameras.iter().map(Running::handle).collect();
+    let (stop, stopped) = watch::channel(false);
+    let state = web::State::new(&config, Arc::clone(&store), handles.clone());
+    let server = tokio::spawn(web::serve(listener, state, stopped));
+    let keeper = tokio::spawn(keep_room(Arc::clone(&store), config.clone()));
+    let watchdog = tokio::spawn(feed_watchdog(handles));
+
+    tracing::info!("listening on {address}");
+    if announce == Announce::Yes {
+        say(&address);
+    }
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!("systemd was not told: {error}");
+    }
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: ending"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: ending"),
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    // A second signal does not wait for anything.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("a second signal: ending at once");
+        std::process::abort();
+    });
+    watchdog.abort();
+    keeper.abort();
+    stop.send_replace(true);
+    let end_cameras = tokio::task::spawn_blocking(move || {
+        std::thread::scope(|scope| {
+            for camera in cameras {
+                scope.spawn(|| camera.stop());
+            }
+        });
+    });
+    if end_cameras.await.is_err() {
+        tracing::error!("a camera did not end in order");
+    }
+    // Endless streams have ended with their cameras.
+    if tokio::time::timeout(Duration::from_secs(5), server).await.is_err() {
+        tracing::debug!("connections were still open at the end");
+    }
+    Ok(())
+}
+
+fn start_cameras(config: &Config, store: &Arc<Store>) -> Result<Vec<Running>, CliError> {
+    let ids: EventIds = {
+        let store = Arc::clone(store);
+        Arc::new(move || store.next_event_id())
+    };
+    let settings = config.storage.path.join("settings");
+    let start = |camera: &crate::config::CameraConfig| {
+        let sinks = vec![pipeline::disk::sink(camera, store)];
+        pipeline::start(camera.clone(), &settings, Arc::clone(&ids), sinks)
+            .map_err(|e| CliError::Failed(format!("camera {}: {e}", camera.name)))
+    };
+    config.cameras.values().map(start).collect()
+}
+
+#[expect(clippy::print_stdout, reason = "the one line a person who tries the demo waits for")]
+fn say(address: &str) {
+    println!("{address}");
+}
+
+/// Deletes old recordings as the configuration says.
+async fn keep_room(store: Arc<Store>, config: Config) {
+    let mut due = tokio::time::interval(RETENTION_EVERY);
+    loop {
+        due.tick().await;
+        let (store, storage) = (Arc::clone(&store), config.storage.clone());
+        let done = tokio::task::spawn_blocking(move || store.retain(&storage)).await;
+        if let Ok(Err(error)) = done {
+            tracing::warn!("old recordings could not be deleted: {error}");
+        }
+    }
+}
+
+/// Feeds systemd's watchdog while every grab loop gets somewhere.
+async fn feed_watchdog(cameras: Vec<CameraHandle>) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut due = tokio::time::interval(limit / 3);
+    loop {
+        due.tick().await;
+        match cameras.iter().find(|camera| camera.stuck_for() > HUNG) {
+            None => {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            }
+            Some(camera) => tracing::error!("camera {} hangs: the watchdog is not fed", camera.name()),
+        }
+    }
+}

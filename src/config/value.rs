@@ -1,0 +1,134 @@
+//! What a single value of the file has to be, and what is said when it is not: a reason and the remedy.
+//!
+//! Which key has which of these, and what does not go together, is in `check`.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+
+use super::fault;
+use crate::media::Resolution;
+
+const MAX_POINTS: usize = 64;
+/// Of a text that is drawn on one line of the picture.
+const MAX_TEXT_CHARS: usize = 64;
+/// A zone that covers less than this part of the picture is a slip of the pen.
+const MIN_ZONE_AREA: f32 = 1e-4;
+
+fn between<T: PartialOrd + Display>(value: T, range: RangeInclusive<T>) -> Result<T, String> {
+    match range.contains(&value) {
+        true => Ok(value),
+        false => Err(format!("must be between {} and {}", range.start(), range.end())),
+    }
+}
+
+pub fn whole(value: i64, range: RangeInclusive<u32>) -> Result<u32, String> {
+    // A number that is no u32 is out of every range.
+    between(value, i64::from(*range.start())..=i64::from(*range.end())).map(|value| value as u32)
+}
+
+pub fn number(value: f64, range: RangeInclusive<f32>) -> Result<f32, String> {
+    between(value as f32, range)
+}
+
+/// What a size has to be is [`Resolution`]'s own affair; its message repeats the value, which is said already.
+pub fn resolution(text: &str) -> Result<Resolution, String> {
+    text.parse().map_err(|reason: String| match reason.strip_prefix(&format!("'{text}'")) {
+        Some(rest) => rest.trim_start_matches(':').trim_start().to_owned(),
+        None => reason,
+    })
+}
+
+pub fn camera_name(name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (1..=32).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(());
+    }
+    let proposal: String = name.to_lowercase().chars().map(|c| if allowed(c) { c } else { '-' }).take(32).collect();
+    let proposal = proposal.trim_matches('-');
+    let rule = "a camera's name is 1 to 32 of a-z, 0-9 and '-'";
+    Err(match proposal {
+        "" => format!("{rule}; any text can be its label"),
+        _ => format!("{rule}: write [cameras.{proposal}], and the rest as its label"),
+    })
+}
+
+pub fn one_line(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        0 => Err("must not be empty".to_owned()),
+        n if n > MAX_TEXT_CHARS => Err(format!("must have at most {MAX_TEXT_CHARS} characters, has {n}")),
+        _ if text.chars().any(char::is_control) => Err("must be one line without control characters".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// A format that can be followed, and whose result fits on the picture.
+pub fn time_format(format: &str) -> Result<String, String> {
+    one_line(format)?;
+    let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+    let shown = strtime::format(format, &sample).map_err(|e| format!("is no time format: {e}"))?;
+    one_line(&shown).map_err(|reason| format!("gives '{}', which {reason}", shown.escape_debug()))?;
+    Ok(format.to_owned())
+}
+
+pub fn log_filter(log: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    // The parser takes any bare word for the name of a module, a misspelt level too.
+    for word in log.split(',').map(str::trim).filter(|word| !word.contains(['=', '['])) {
+        if !LEVELS.contains(&word.to_lowercase().as_str()) {
+            return Err(match fault::nearest(word, LEVELS) {
+                Some(near) => format!("'{word}' is not a level; did you mean '{near}'?"),
+                None => format!("'{word}' is not a level: write one of {}, or TARGET=LEVEL", LEVELS.join(", ")),
+            });
+        }
+    }
+    match tracing_subscriber::EnvFilter::builder().parse(log) {
+        Ok(_) => Ok(log.to_owned()),
+        Err(e) => Err(format!("is no filter ({e}): write a level or TARGET=LEVEL, separated by commas")),
+    }
+}
+
+pub fn host_name(host: &str) -> Result<String, String> {
+    let host = host.to_lowercase();
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if host.parse::<IpAddr>().is_ok() || (host.len() <= 253 && host.split('.').all(label)) {
+        return Ok(host);
+    }
+    Err("is no host name: write the name or address alone, without http://, port or path".to_owned())
+}
+
+pub fn polygon(points: &[[f64; 2]]) -> Result<Vec<[f32; 2]>, String> {
+    if !(3..=MAX_POINTS).contains(&points.len()) {
+        return Err(format!("must have 3 to {MAX_POINTS} corners, has {}", points.len()));
+    }
+    let points: Vec<[f32; 2]> = points.iter().map(|point| point.map(|part| part as f32)).collect();
+    for point in &points {
+        if !point.iter().all(|part| (0.0..=1.0).contains(part)) {
+            let [x, y] = point;
+            return Err(format!("corner [{x}, {y}] is outside the picture, which goes from [0, 0] to [1, 1]"));
+        }
+    }
+    // A polygon that crosses itself, such as an hourglass, may have a signed area of zero and still cover something.
+    let [width, height] = [0, 1].map(|axis| {
+        let parts = points.iter().map(|point| point[axis]);
+        parts.clone().fold(0.0, f32::max) - parts.fold(1.0, f32::min)
+    });
+    let [first, rest @ ..] = points.as_slice() else { return Ok(points) };
+    let flat = rest.windows(2).all(|pair| {
+        let [a, b] = [pair[0], pair[1]].map(|point| [point[0] - first[0], point[1] - first[1]]);
+        (a[0] * b[1] - a[1] * b[0]).abs() < MIN_ZONE_AREA
+    });
+    if flat || width * height < MIN_ZONE_AREA {
+        return Err("covers nothing: the corners lie on a line".to_owned());
+    }
+    Ok(points)
+}

@@ -1,0 +1,175 @@
+//! Detector and policy of one camera: looks at pictures, starts and ends events, and tells the sinks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::grab;
+use super::shared::{Shared, lock};
+use crate::event::{End, Event};
+use crate::media::{Frame, Luma, Moment, Pts};
+use crate::motion::{self, Detector, Sight};
+use crate::recording::policy::{Decision, Input, Policy, PolicyConfig};
+
+/// A camera that is silent for this long has been lost: its event ends.
+pub(super) const LOST_AFTER: Duration = Duration::from_secs(2);
+
+/// Gives events their persistent numbers.
+pub type EventIds = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What a step changed, for those who feed the encoders.
+#[derive(Default)]
+pub(super) struct Change {
+    /// An event started.
+    pub(super) started: Option<Arc<Event>>,
+    /// One ended because it was long enough; the next one may follow without a gap.
+    pub(super) rolled: bool,
+}
+
+pub(super) struct Decider {
+    detector: Detector,
+    policy: Policy,
+    ids: EventIds,
+    sinks: Vec<Sender<Arc<Event>>>,
+    current: Option<Arc<Event>>,
+    last_look: Option<Pts>,
+    last_sight: Sight,
+    was_monitoring: bool,
+}
+
+impl Decider {
+    pub(super) fn new(shared: &Shared, ids: EventIds, sinks: Vec<Sender<Arc<Event>>>) -> Self {
+        let config = &shared.config;
+        let padding = Duration::from_secs_f32(config.motion.recording_padding_s);
+        Self {
+            detector: Detector::new(&config.motion, &config.zones),
+            policy: Policy::new(PolicyConfig {
+                pre_roll: padding,
+                post_roll: padding,
+                max_event: Duration::from_secs_f32(config.motion.max_event_time_s),
+                record_always: config.record_always,
+            }),
+            ids,
+            sinks,
+            current: None,
+            last_look: None,
+            last_sight: Sight::default(),
+            was_monitoring: shared.is_monitoring(),
+        }
+    }
+
+    /// Whether the detector wants to see a picture of this time.
+    pub(super) fn is_due(&self, shared: &Shared, pts: Pts) -> bool {
+        // A fifth early is in time: pictures do not come to the tick, and the next one may be far.
+        let apart = Duration::from_secs_f64(0.8 / f64::from(motion::LOOKS_PER_S));
+        shared.is_monitoring() && self.last_look.is_none_or(|last| pts >= last + apart)
+    }
+
+    /// Looks at a reduced picture, as it is shown, and decides.
+    pub(super) fn look(
+        &mut self,
+        shared: &Shared,
+        luma: &Luma,
+        moment: Moment,
+        picture: impl FnOnce() -> Option<Arc<Frame>>,
+    ) -> Change {
+        if !std::mem::replace(&mut self.was_monitoring, true) {
+            // What changed while nobody looked is not motion.
+            self.detector = Detector::new(&shared.config.motion, &shared.config.zones);
+        }
+        self.last_look = Some(moment.pts);
+        shared.counters.looks.one();
+        let sight = shared.counters.detect.time(|| self.detector.look(luma, moment.pts));
+        if sight.light_changed && !self.last_sight.light_changed {
+            shared.counters.light_changes.one();
+        }
+        *lock(&shared.changed) = sight.changed;
+        let motion = sight.motion;
+        self.last_sight = sight;
+        self.step(shared, moment, motion, picture)
+    }
+
+    /// Decides without a new look: requests, time, a camera that is gone.
+    pub(super) fn tick(
+        &mut self,
+        shared: &Shared,
+        moment: Moment,
+        picture: impl FnOnce() -> Option<Arc<Frame>>,
+    ) -> Change {
+        self.step(shared, moment, false, picture)
+    }
+
+    fn step(
+        &mut self,
+        shared: &Shared,
+        moment: Moment,
+        motion: bool,
+        picture: impl FnOnce() -> Option<Arc<Frame>>,
+    ) -> Change {
+        let monitoring = shared.is_monitoring();
+        if !monitoring {
+            self.was_monitoring = false;
+            self.last_sight = Sight::default();
+        }
+        let input = Input {
+            motion,
+            manual: shared.record_now.swap(false, Ordering::Relaxed),
+            monitoring,
+            camera_alive: grab::is_alive(shared, LOST_AFTER),
+            shutting_down: shared.is_stopping(),
+        };
+        let mut picture = Some(picture);
+        let mut change = Change::default();
+        for decision in self.policy.step(moment.pts, input) {
+            match decision {
+                Decision::Start { start, cause, .. } => {
+                    let event = Arc::new(Event {
+                        id: (self.ids)(),
+                        cause,
+                        trigger: moment,
+                        start,
+                        changed: self.last_sight.changed,
+                        regions: self.last_sight.regions.clone(),
+                        picture: picture.take().and_then(|make| make()),
+                        end: Default::default(),
+                    });
+                    self.start(shared, &event);
+                    change.started = Some(event);
+                }
+                Decision::End(end) => self.end(shared, end),
+                Decision::Roll(end) => {
+                    self.end(shared, end);
+                    self.detector.rebase();
+                    change.rolled = true;
+                }
+            }
+        }
+        change
+    }
+
+    fn start(&mut self, shared: &Shared, event: &Arc<Event>) {
+        tracing::info!(
+            camera = shared.config.name,
+            event = event.id,
+            cause = ?event.cause,
+            changed = event.changed,
+            "an event starts"
+        );
+        shared.counters.events.one();
+        *lock(&shared.current) = Some(Arc::clone(event));
+        *lock(&shared.last_event) = Some(event.trigger.wall);
+        self.current = Some(Arc::clone(event));
+        // A sink that is gone has said why; the others go on.
+        self.sinks.retain(|sink| sink.send(Arc::clone(event)).is_ok());
+    }
+
+    fn end(&mut self, shared: &Shared, end: End) {
+        if let Some(event) = self.current.take() {
+            // An event ends once; the policy knows no second end.
+            let _ = event.end.set(end);
+            tracing::info!(camera = shared.config.name, event = event.id, reason = ?end.reason, "the event ends");
+        }
+        *lock(&shared.current) = None;
+    }
+}

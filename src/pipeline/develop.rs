@@ -1,0 +1,405 @@
+//! The develop thread: everything that happens to a picture between the camera and the encoders, in one place, so that
+//! no picture is decoded, reduced or prepared twice.
+//!
+//! Two places in the stream matter. The *present* is the newest picture: the detector and the viewers want it. The
+//! *backlog* is where encoding stands: behind the present after a trigger, since it begins with the pre-roll, and then
+//! faster than real time until it has caught up. From there on one decoded picture serves both.
+//!
+//! Threads for the rest: `grab` takes pictures, `encode` makes access units, `view` makes JPEGs for viewers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::decide::{Change, Decider, LOST_AFTER};
+use super::encode::{Session, Stream};
+use super::prepare::Preparer;
+use super::shared::{EncodeMode, Shared, lock};
+use crate::clock;
+use crate::codec::jpeg::JpegDecoder;
+use crate::event::Event;
+use crate::media::{Frame, FramePool, Jpeg, Luma, Pts};
+use crate::ring::{Cursor, Next};
+use crate::scale;
+
+/// How often requests and time are looked after when no picture comes.
+const TICK: Duration = Duration::from_millis(100);
+/// Encoding this close behind the newest picture has caught up: detector and viewers take what it decodes.
+const CAUGHT_UP: Duration = Duration::from_millis(500);
+/// Encoding that is to begin with the pre-roll has to be this many times faster than real time.
+const HEADROOM: f64 = 2.0;
+/// Pictures that are encoded on trial to measure that.
+const TRIALS: u32 = 4;
+/// What is left to encode at a stop gets this long.
+const LAST_WORK: Duration = Duration::from_secs(10);
+
+/// Where encoding stands.
+#[derive(Default)]
+struct Backlog {
+    cursor: Cursor,
+    /// Events still to be encoded, the present one last.
+    following: VecDeque<Arc<Event>>,
+}
+
+pub(super) struct Developer {
+    shared: Arc<Shared>,
+    streams: Vec<Arc<Stream>>,
+    /// Streams whose next frame has to be an IDR.
+    idr: Vec<bool>,
+    decider: Decider,
+    preparer: Preparer,
+    decoder: JpegDecoder,
+    pool: FramePool,
+    luma: Luma,
+    turned: Luma,
+    mode: EncodeMode,
+    trial: Option<Trial>,
+    backlog: Backlog,
+    /// Time of the newest picture that was handled.
+    last: Pts,
+    /// The newest frame of a raw camera, for a recording by hand.
+    newest: Option<Arc<Frame>>,
+    last_tick: Option<Instant>,
+    last_notice: Option<Instant>,
+}
+
+impl Developer {
+    pub(super) fn new(shared: &Arc<Shared>, streams: Vec<Arc<Stream>>, decider: Decider) -> Self {
+        let pool = FramePool::default();
+        Self {
+            shared: Arc::clone(shared),
+            idr: vec![false; streams.len()],
+            streams,
+            decider,
+            preparer: Preparer::new(pool.clone()),
+            decoder: JpegDecoder::new(),
+            pool,
+            luma: Luma::default(),
+            turned: Luma::default(),
+            mode: EncodeMode::Unknown,
+            trial: None,
+            backlog: Backlog::default(),
+            last: Pts::MIN,
+            newest: None,
+            last_tick: None,
+            last_notice: None,
+        }
+    }
+
+    /// Runs until the pipeline stops and what was begun is encoded.
+    pub(super) fn run(mut self) {
+        let mut stop_by = None;
+        loop {
+            let seen = self.shared.bell.rings();
+            let mut worked = self.raw();
+            worked |= self.present();
+            worked |= self.backlog();
+            self.tick();
+            if self.shared.is_stopping() {
+                let by = *stop_by.get_or_insert_with(|| Instant::now() + LAST_WORK);
+                if self.backlog.following.is_empty() || Instant::now() > by {
+                    break;
+                }
+            }
+            if !worked {
+                self.shared.bell.wait(seen, TICK);
+            }
+        }
+        for stream in &self.streams {
+            stream.stop();
+        }
+    }
+
+    /// The newest picture of a raw camera. Its encoders run all the time, and what they have no room for is skipped.
+    fn raw(&mut self) -> bool {
+        let Some(frame) = lock(&self.shared.raw).take() else { return false };
+        if self.mode != EncodeMode::Continuous {
+            self.set_mode(EncodeMode::Continuous);
+        }
+        self.last = frame.moment.pts;
+        self.handle(frame, true, true);
+        true
+    }
+
+    /// The newest picture of a JPEG camera, while encoding is idle or far behind.
+    fn present(&mut self) -> bool {
+        let Some(jpeg) = self.shared.jpegs.newest().filter(|jpeg| jpeg.moment.pts > self.last) else { return false };
+        match self.mode {
+            EncodeMode::Unknown => {
+                self.last = jpeg.moment.pts;
+                self.measure(&jpeg);
+                return true;
+            }
+            EncodeMode::Continuous => return false,
+            EncodeMode::OnEvent if !self.backlog.following.is_empty() && self.lag() < CAUGHT_UP => return false,
+            EncodeMode::OnEvent => {}
+        }
+        let moment = jpeg.moment;
+        self.last = moment.pts;
+        let mut show = self.shared.views.wants(moment.pts);
+        if show && self.preparer.is_identity(&self.shared) {
+            show = !self.shared.views.pass_on(&jpeg);
+        }
+        if show {
+            if let Some(frame) = self.decode(&jpeg) {
+                self.handle(frame, false, true);
+            }
+        } else if self.decider.is_due(&self.shared, moment.pts) {
+            self.look_at_jpeg(&jpeg);
+        }
+        true
+    }
+
+    /// Looks at a JPEG by as few of its coefficients as will do; it is decoded whole only if it triggers.
+    fn look_at_jpeg(&mut self, jpeg: &Jpeg) {
+        let scale = scale::luma_scale(jpeg.size);
+        let reduced = self.shared.counters.reduce.time(|| self.decoder.decode_luma(jpeg, scale, &mut self.luma));
+        if let Err(error) = reduced {
+            return self.bad_picture(&error);
+        }
+        let turned = lock(&self.shared.adjustment).rotate_luma(&self.luma, &mut self.turned);
+        let luma = if turned { &self.turned } else { &self.luma };
+        let (decoder, preparer, shared, pool) = (&mut self.decoder, &mut self.preparer, &self.shared, &self.pool);
+        let change = self.decider.look(shared, luma, jpeg.moment, || {
+            let decoded = shared.counters.decode.time(|| decoder.decode(jpeg, pool));
+            decoded.ok().map(|frame| Arc::new(preparer.prepare(shared, frame)))
+        });
+        self.follow(change);
+    }
+
+    /// One picture of those that wait to be encoded.
+    fn backlog(&mut self) -> bool {
+        let until = match (self.mode, self.backlog.following.front()) {
+            (EncodeMode::Unknown, _) => return false,
+            // Raw pictures do not wait; the ring of JPEGs is empty then.
+            (EncodeMode::Continuous, _) => None,
+            (EncodeMode::OnEvent, None) => return false,
+            (EncodeMode::OnEvent, Some(event)) => event.until(),
+        };
+        if !self.streams.iter().all(|stream| stream.has_room()) {
+            if self.mode == EncodeMode::Continuous && self.lag() > CAUGHT_UP {
+                // Too slow even for real time: every skip is one picture, not all at once when the ring laps.
+                self.backlog.cursor.0 += 1;
+                self.shared.counters.encoder_busy.one();
+            }
+            return false;
+        }
+        match self.shared.jpegs.next(&mut self.backlog.cursor, until, Duration::ZERO) {
+            Next::Entry(jpeg) => {
+                let present = self.lag() < CAUGHT_UP;
+                if present {
+                    self.last = self.last.max(jpeg.moment.pts);
+                }
+                if let Some(frame) = self.decode(&jpeg) {
+                    self.handle(frame, true, present);
+                }
+                true
+            }
+            Next::Lapped { missed } => {
+                self.shared.counters.encoder_lapped.add(missed);
+                tracing::warn!(camera = self.shared.config.name, missed, "encoding fell behind and lost pictures");
+                self.idr.fill(true);
+                if self.mode == EncodeMode::OnEvent {
+                    self.set_mode(EncodeMode::Continuous);
+                }
+                true
+            }
+            Next::Done => {
+                self.finish_event();
+                true
+            }
+            Next::Timeout => false,
+        }
+    }
+
+    /// How far encoding is behind the newest picture.
+    fn lag(&self) -> Duration {
+        let Some((_, newest)) = self.shared.jpegs.span() else { return Duration::ZERO };
+        self.shared.jpegs.pts_at(self.backlog.cursor).map_or(Duration::ZERO, |at| newest.since(at))
+    }
+
+    fn finish_event(&mut self) {
+        let Some(event) = self.backlog.following.pop_front() else { return };
+        let after = event.until().map_or(Pts::MAX, |until| Pts(until.0.saturating_add(1)));
+        for stream in &self.streams {
+            stream.advance(after);
+        }
+        match self.backlog.following.front() {
+            Some(next) => self.backlog.cursor = self.backlog.cursor.max(self.shared.jpegs.start_at(next.start)),
+            None => {
+                for stream in &self.streams {
+                    stream.rest();
+                }
+            }
+        }
+        // Whoever follows the next event begins with its first picture.
+        self.idr.fill(true);
+    }
+
+    fn decode(&mut self, jpeg: &Jpeg) -> Option<Frame> {
+        match self.shared.counters.decode.time(|| self.decoder.decode(jpeg, &self.pool)) {
+            Ok(frame) => Some(frame),
+            Err(error) => {
+                self.bad_picture(&error);
+                None
+            }
+        }
+    }
+
+    fn bad_picture(&self, error: &dyn std::fmt::Display) {
+        self.shared.counters.bad_picture.one();
+        tracing::debug!(camera = self.shared.config.name, "skipped a picture: {error}");
+    }
+
+    /// One whole frame: reduced for the detector, prepared once, and given to everybody who needs it.
+    fn handle(&mut self, frame: Frame, encode: bool, present: bool) {
+        let moment = frame.moment;
+        let look = present && self.decider.is_due(&self.shared, moment.pts);
+        if look {
+            let scale = scale::luma_scale(frame.size());
+            self.shared.counters.reduce.time(|| scale::shrink_luma(&frame, scale, &mut self.luma));
+        }
+        let frame = Arc::new(self.preparer.prepare(&self.shared, frame));
+        if encode {
+            for (stream, idr) in self.streams.iter().zip(&mut self.idr) {
+                if stream.has_room() {
+                    stream.encode(Arc::clone(&frame), std::mem::take(idr));
+                } else {
+                    self.shared.counters.encoder_busy.one();
+                }
+            }
+        }
+        if self.mode == EncodeMode::Continuous {
+            self.newest = Some(Arc::clone(&frame));
+        }
+        if present && self.shared.views.wants(moment.pts) {
+            self.shared.views.show(Arc::clone(&frame), &self.shared.counters);
+        }
+        if look {
+            let turned = lock(&self.shared.adjustment).rotate_luma(&self.luma, &mut self.turned);
+            let luma = if turned { &self.turned } else { &self.luma };
+            let change = self.decider.look(&self.shared, luma, moment, || Some(frame));
+            self.follow(change);
+        }
+    }
+
+    /// What is due without a picture: requests, time, the notice to viewers of a camera that is gone.
+    fn tick(&mut self) {
+        let requested = self.shared.record_now.load(std::sync::atomic::Ordering::Relaxed);
+        if !requested && !self.shared.is_stopping() && self.last_tick.is_some_and(|last| last.elapsed() < TICK) {
+            return;
+        }
+        self.last_tick = Some(Instant::now());
+        let now = clock::now();
+        let newest = lock(&self.shared.camera).newest;
+        // An event is measured in pictures' times; while none come, time goes on all the same.
+        let silent = newest.is_none_or(|newest| now.since(newest) > LOST_AFTER);
+        let pts = if silent { now } else { newest.unwrap_or(now) };
+        if silent {
+            // A picture on its way is not that old.
+            self.pass_time(now - LOST_AFTER);
+        }
+        if self.shared.is_stopping() {
+            self.shared.jpegs.advance(Pts::MAX);
+        }
+        let moment = clock::moment_at(pts, self.shared.brightness());
+        let jpeg = if requested { self.shared.jpegs.newest() } else { None };
+        let newest = self.newest.clone();
+        let (decoder, preparer, shared, pool) = (&mut self.decoder, &mut self.preparer, &self.shared, &self.pool);
+        let change = self.decider.tick(shared, moment, || {
+            let Some(jpeg) = jpeg else { return newest };
+            let frame = decoder.decode(&jpeg, pool).ok()?;
+            Some(Arc::new(preparer.prepare(shared, frame)))
+        });
+        self.follow(change);
+        self.notice(silent);
+    }
+
+    fn pass_time(&self, pts: Pts) {
+        self.shared.jpegs.advance(pts);
+        if self.mode == EncodeMode::Continuous {
+            for stream in &self.streams {
+                stream.advance(pts);
+            }
+        }
+    }
+
+    fn notice(&mut self, silent: bool) {
+        let due = self.last_notice.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
+        if !silent || !due || !self.shared.views.wants(clock::now()) {
+            return;
+        }
+        let Some(fault) = lock(&self.shared.camera).fault.clone() else { return };
+        self.last_notice = Some(Instant::now());
+        let text = format!("{}: no picture: {fault}", self.shared.config.label);
+        let frame = self.preparer.notice(&self.shared, &text);
+        self.shared.views.show(Arc::new(frame), &self.shared.counters);
+    }
+
+    fn follow(&mut self, change: Change) {
+        if change.rolled {
+            self.idr.fill(true);
+        }
+        let Some(event) = change.started else { return };
+        if self.mode != EncodeMode::OnEvent {
+            return;
+        }
+        if self.backlog.following.is_empty() {
+            // Where the last event was encoded to, nothing is encoded again.
+            self.backlog.cursor = self.backlog.cursor.max(self.shared.jpegs.start_at(event.start));
+            self.idr.fill(true);
+        }
+        self.backlog.following.push_back(event);
+    }
+
+    fn set_mode(&mut self, mode: EncodeMode) {
+        self.mode = mode;
+        *lock(&self.shared.encode_mode) = mode;
+        if mode == EncodeMode::Continuous && self.backlog.following.is_empty() {
+            self.backlog.cursor = self.shared.jpegs.end();
+        }
+        self.backlog.following.clear();
+    }
+
+    /// Decodes and encodes a few pictures on trial, to know whether encoding can begin with a trigger.
+    fn measure(&mut self, jpeg: &Jpeg) {
+        let Some(frame) = self.decode(jpeg) else { return };
+        let trial = self.trial.get_or_insert_with(|| {
+            let fps = self.shared.config.fps;
+            let session = |stream: &Arc<Stream>| Session::new(stream.config.clone(), fps);
+            Trial { sessions: self.streams.iter().map(session).collect(), runs: 0, took: Duration::ZERO }
+        });
+        let began = Instant::now();
+        let decoded = self.decoder.decode(jpeg, &self.pool);
+        let failed = decoded.is_err() || trial.sessions.iter_mut().any(|s| s.encode(&self.shared, &frame, false).is_err());
+        // The first picture pays for setting up.
+        if trial.runs > 0 {
+            trial.took += began.elapsed();
+        }
+        trial.runs += 1;
+        if !failed && trial.runs < TRIALS {
+            return;
+        }
+        let picture_s = trial.took.as_secs_f64() / f64::from(TRIALS - 1);
+        let speed = 1.0 / (picture_s * f64::from(self.shared.config.fps)).max(1e-9);
+        self.trial = None;
+        let mode = if speed >= HEADROOM { EncodeMode::OnEvent } else { EncodeMode::Continuous };
+        tracing::info!(
+            camera = self.shared.config.name,
+            "encoding runs at {speed:.1} times real time: {}",
+            match mode {
+                EncodeMode::OnEvent => "it begins with a trigger",
+                _ => "too slow to catch up with a pre-roll, so it runs all the time",
+            }
+        );
+        *lock(&self.shared.encode_speed) = Some(speed as f32);
+        self.set_mode(mode);
+    }
+}
+
+/// Encoding on trial.
+struct Trial {
+    sessions: Vec<Session>,
+    runs: u32,
+    took: Duration,
+}

@@ -1,0 +1,366 @@
+//! One camera at work: its threads, and the handle by which the web and the command line use it.
+//!
+//! | thread | file | duty |
+//! | --- | --- | --- |
+//! | `NAME-grab` | `grab` | takes pictures from the camera, never waits |
+//! | `NAME-develop` | `develop`, `prepare`, `decide` | decodes, looks for motion, prepares, feeds the encoders |
+//! | `NAME-encode` | `encode` | one H.264 stream into its ring; one for each stream |
+//! | `NAME-view` | `view` | JPEGs for viewers |
+//! | `NAME-SINK` | here; the disk's in `disk` | follows events from the ring to the disk; one for each sink |
+//!
+//! What they share is in `shared`. How things are decided is in `motion` and `recording::policy`, both pure.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::{CameraConfig, StreamConfig};
+use crate::event::Event;
+use crate::media::{AccessUnit, Resolution};
+use crate::ring::Ring;
+use crate::settings::{self, Change, PictureSettings, Setting, SettingsFault, SettingsFile};
+
+pub mod counters;
+mod decide;
+mod develop;
+pub mod disk;
+mod encode;
+mod grab;
+mod prepare;
+mod shared;
+mod view;
+
+pub use counters::Counters;
+pub use decide::EventIds;
+pub use shared::EncodeMode;
+pub use view::{LivePicture, RawView, View};
+
+use encode::Stream;
+use shared::{Shared, lock};
+
+/// JPEGs of a camera take at most this much memory; a pre-roll that needs more is shorter, and health says so.
+const JPEG_RING_BYTES: usize = 64 << 20;
+/// Access units of a stream take at most this much.
+const STREAM_RING_BYTES: usize = 32 << 20;
+/// A ring is this much longer than the pre-roll: what a slow disk or a busy moment may take.
+const SLACK: Duration = Duration::from_secs(4);
+
+/// A camera at work. Ends in order by [`Running::stop`].
+pub struct Running {
+    handle: CameraHandle,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the web and the command line do with a camera. Cloning shares it.
+#[derive(Clone)]
+pub struct CameraHandle {
+    shared: Arc<Shared>,
+    saved: Arc<SettingsFile>,
+}
+
+/// What a camera does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// An event is being recorded.
+    Recording,
+    /// It watches for motion.
+    Monitoring,
+    /// It does not watch; by-hand recordings are possible.
+    Paused,
+    /// It does not do what it should: the status says why.
+    Degraded,
+}
+
+/// A camera's state with its evidence.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// What it does.
+    pub state: State,
+    /// Why it is degraded, as a sentence.
+    pub degraded: Option<String>,
+    /// Whether motion starts recordings.
+    pub monitoring: bool,
+    /// The number of the event that is being recorded.
+    pub recording: Option<u64>,
+    /// Size of the camera's pictures; `None` before the first.
+    pub size: Option<Resolution>,
+    /// Pictures a second, measured.
+    pub fps: f32,
+    /// Viewers at the moment.
+    pub viewers: usize,
+    /// When the last event was triggered.
+    pub last_event: Option<Timestamp>,
+    /// The light sensor's last value, 0 to 100.
+    pub brightness: Option<u8>,
+    /// Seconds since the newest picture was taken.
+    pub frame_age_s: Option<f32>,
+    /// How the encoders are used.
+    pub encode_mode: EncodeMode,
+    /// How many times faster than real time the machine encodes, measured at start.
+    pub encode_speed: Option<f32>,
+    /// The largest connected changed area the detector saw last, 0 to 1.
+    pub changed: f32,
+}
+
+/// The camera gives no pictures at the moment.
+#[derive(Debug, thiserror::Error)]
+#[error("the camera gives no pictures at the moment: {0}")]
+pub struct NotReady(pub String);
+
+/// Why picture settings were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The change asks for something that does not exist.
+    #[error(transparent)]
+    Fault(#[from] SettingsFault),
+    /// They are in force, but could not be saved.
+    #[error("the settings are in force, but could not be saved: {0}")]
+    Save(io::Error),
+}
+
+/// Whatever consumes a stream: the recording on disk, later an upload.
+pub struct Sink {
+    /// For the thread's name and the log, at most 8 letters.
+    pub name: &'static str,
+    /// The encoding it wants. Sinks that want the same one share it.
+    pub stream: StreamConfig,
+    /// Called on a thread of its own for each event, in order; follows it to its end. Blocks as long as it likes: the ring
+    /// tells it what it missed.
+    pub follow: Box<dyn FnMut(&Following) + Send>,
+}
+
+/// An event for a sink to follow.
+pub struct Following<'a> {
+    /// The event. Its end is set once it is known.
+    pub event: &'a Arc<Event>,
+    /// The stream's access units, the pre-roll among them.
+    pub ring: &'a Ring<AccessUnit>,
+    /// The camera's counters.
+    pub counters: &'a Counters,
+    fault: &'a shared::SinkFault,
+}
+
+impl Following<'_> {
+    /// Tells the status why the sink cannot do its work, or that it can again.
+    pub fn report(&self, fault: Option<String>) {
+        *lock(self.fault) = fault;
+    }
+}
+
+/// Starts a camera's threads. Its pictures, or the reason why there are none, show up in its [`Status`].
+///
+/// # Errors
+/// Threads that cannot be started, and a settings folder that cannot be made.
+pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Vec<Sink>) -> io::Result<Running> {
+    let name = config.name.clone();
+    let saved = SettingsFile::new(settings_dir, &name)?;
+    let stored = saved.load(config.rotation);
+    // Catching up takes as long as the pre-roll on the slowest machine that encodes on events.
+    let window = Duration::from_secs_f32(config.motion.recording_padding_s) + SLACK;
+    let shared = Arc::new(Shared::new(config, Ring::new(window, JPEG_RING_BYTES), stored, sinks.len()));
+    let handle = CameraHandle { shared: Arc::clone(&shared), saved: Arc::new(saved) };
+
+    let mut threads = Vec::new();
+    let mut streams: Vec<Arc<Stream>> = Vec::new();
+    let mut events = Vec::new();
+    for (n, sink) in sinks.into_iter().enumerate() {
+        let stream = match streams.iter().find(|stream| stream.config == sink.stream) {
+            Some(stream) => Arc::clone(stream),
+            None => {
+                let ring = Ring::new(window, STREAM_RING_BYTES);
+                let stream = Arc::new(Stream::new(sink.name, sink.stream.clone(), ring));
+                let (shared, encoded) = (Arc::clone(&shared), Arc::clone(&stream));
+                threads.push(spawn(&name, "encode", move || encode::run(&shared, &encoded))?);
+                streams.push(Arc::clone(&stream));
+                stream
+            }
+        };
+        let (sender, receiver) = mpsc::channel();
+        events.push(sender);
+        let shared = Arc::clone(&shared);
+        threads.push(spawn(&name, sink.name, move || follow(&shared, n, sink, &stream, &receiver))?);
+    }
+    {
+        let shared = Arc::clone(&shared);
+        threads.push(spawn(&name, "view", move || {
+            view::run(&shared.views, &shared.counters, &shared.config.name);
+        })?);
+    }
+    {
+        let decider = decide::Decider::new(&shared, ids, events);
+        let developer = develop::Developer::new(&shared, streams, decider);
+        threads.push(spawn(&name, "develop", move || developer.run())?);
+    }
+    {
+        let shared = Arc::clone(&shared);
+        threads.push(spawn(&name, "grab", move || grab::run(&shared))?);
+    }
+    Ok(Running { handle, threads })
+}
+
+/// A sink's thread: one event after the other, until the camera ends.
+fn follow(shared: &Shared, n: usize, mut sink: Sink, stream: &Stream, events: &mpsc::Receiver<Arc<Event>>) {
+    while let Ok(event) = events.recv() {
+        let fault = &shared.sink_faults[n];
+        (sink.follow)(&Following { event: &event, ring: &stream.ring, counters: &shared.counters, fault });
+    }
+}
+
+fn spawn(camera: &str, duty: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    // The kernel shows fifteen bytes; the duty tells more than the end of a long name.
+    let camera: String = camera.chars().take(14 - duty.len()).collect();
+    std::thread::Builder::new().name(format!("{camera}-{duty}")).spawn(run)
+}
+
+impl Running {
+    /// The camera's handle.
+    pub fn handle(&self) -> CameraHandle {
+        self.handle.clone()
+    }
+
+    /// Ends the event that is being recorded, properly, and all threads. Blocks until everything is on disk, 15 s at
+    /// most.
+    pub fn stop(self) {
+        let shared = &self.handle.shared;
+        shared.stopping.store(true, Ordering::Relaxed);
+        shared.bell.ring();
+        shared.views.close();
+        for thread in self.threads {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!("thread {name} panicked");
+            }
+        }
+    }
+}
+
+impl CameraHandle {
+    /// Its name: `[a-z0-9-]{1,32}`.
+    pub fn name(&self) -> &str {
+        &self.shared.config.name
+    }
+
+    /// What the annotation shows.
+    pub fn label(&self) -> &str {
+        &self.shared.config.label
+    }
+
+    /// What it does, with the evidence.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        let now = crate::clock::now();
+        let (fault, size, fps, frame_age) = {
+            let camera = lock(&shared.camera);
+            (camera.fault.clone(), camera.size, camera.fps, camera.newest.map(|newest| now.since(newest)))
+        };
+        let recording = lock(&shared.current).as_ref().map(|event| event.id);
+        let silent = frame_age.is_none_or(|age| age > Duration::from_secs(5));
+        let degraded = fault
+            .or_else(|| silent.then(|| "the camera has given no picture yet".to_owned()))
+            .or_else(|| shared.sink_faults.iter().find_map(|fault| lock(fault).clone()));
+        let monitoring = shared.is_monitoring();
+        let state = match (&degraded, recording) {
+            (Some(_), _) => State::Degraded,
+            (None, Some(_)) => State::Recording,
+            (None, None) if monitoring => State::Monitoring,
+            (None, None) => State::Paused,
+        };
+        Status {
+            state,
+            degraded,
+            monitoring,
+            recording,
+            size,
+            fps,
+            viewers: shared.views.viewers() + shared.raw_viewers.load(Ordering::Relaxed),
+            last_event: *lock(&shared.last_event),
+            brightness: shared.brightness(),
+            frame_age_s: frame_age.map(|age| age.as_secs_f32()),
+            encode_mode: *lock(&shared.encode_mode),
+            encode_speed: *lock(&shared.encode_speed),
+            changed: *lock(&shared.changed),
+        }
+    }
+
+    /// Starts or stops watching for motion, and remembers it. Stopping ends an event that motion started.
+    ///
+    /// # Errors
+    /// When it could not be saved; it is in force all the same.
+    pub fn set_monitoring(&self, on: bool) -> io::Result<()> {
+        self.shared.monitoring.store(on, Ordering::Relaxed);
+        self.shared.bell.ring();
+        let mut stored = lock(&self.shared.settings);
+        if stored.monitoring != on {
+            stored.monitoring = on;
+            self.saved.save(&stored)?;
+        }
+        Ok(())
+    }
+
+    /// Records now, padded before and after like a motion event.
+    ///
+    /// # Errors
+    /// When there is nothing to record.
+    pub fn record_now(&self) -> Result<(), NotReady> {
+        if !grab::is_alive(&self.shared, decide::LOST_AFTER) {
+            let fault = lock(&self.shared.camera).fault.clone();
+            return Err(NotReady(fault.unwrap_or_else(|| "none has come yet".into())));
+        }
+        self.shared.record_now.store(true, Ordering::Relaxed);
+        self.shared.bell.ring();
+        Ok(())
+    }
+
+    /// The picture settings in force.
+    pub fn settings(&self) -> PictureSettings {
+        self.shared.picture_settings()
+    }
+
+    /// Changes picture settings, at once and without a gap in a recording, and saves them.
+    ///
+    /// # Errors
+    /// A fault in the change, which then changes nothing; or a failure to save.
+    pub fn apply(&self, change: &Change) -> Result<PictureSettings, ApplyError> {
+        let mut stored = lock(&self.shared.settings);
+        let picture = stored.picture.changed_by(change)?;
+        stored.picture = picture.clone();
+        let saved = self.saved.save(&stored);
+        drop(stored);
+        self.shared.adjust();
+        saved.map_err(ApplyError::Save)?;
+        Ok(picture)
+    }
+
+    /// Which settings this camera has, and who does each.
+    pub fn schema(&self) -> Vec<Setting> {
+        let driver = lock(&self.shared.camera).controls.as_ref().map(|c| c.settings()).unwrap_or_default();
+        settings::schema(driver)
+    }
+
+    /// A subscription to annotated JPEGs, at most `width` across and at most `fps` a second.
+    pub fn view(&self, width: Option<u32>, fps: Option<f32>) -> View {
+        view::ViewHub::subscribe(&self.shared, width, fps)
+    }
+
+    /// A subscription to the camera's own JPEGs; `None` where it gives none.
+    pub fn raw(&self) -> Option<RawView> {
+        lock(&self.shared.camera).gives_jpeg.then(|| RawView::new(&self.shared))
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// How long its grab loop has got nowhere: neither a picture nor an attempt to open that ended.
+    pub fn stuck_for(&self) -> Duration {
+        self.shared.stuck_for()
+    }
+}

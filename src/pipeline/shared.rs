@@ -1,0 +1,192 @@
+//! What the threads of one camera and its handle share, and how they wake each other.
+
+use std::sync::atomic::{AtomicBool, AtomicI16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::counters::Counters;
+use super::view::ViewHub;
+use crate::camera::Controls;
+use crate::config::CameraConfig;
+use crate::event::Event;
+use crate::media::{Frame, Jpeg, Pts, Resolution};
+use crate::picture::Adjustment;
+use crate::ring::Ring;
+use crate::settings::{PictureSettings, StoredSettings};
+
+/// A lock whose content is never left half changed, so that a panic in another thread does not spoil it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Wakes a thread that has several reasons to wake. Rings are counted, so that none between a look and a wait is lost.
+#[derive(Default)]
+pub(super) struct Bell {
+    rings: Mutex<u64>,
+    rung: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *lock(&self.rings) += 1;
+        self.rung.notify_all();
+    }
+
+    pub(super) fn rings(&self) -> u64 {
+        *lock(&self.rings)
+    }
+
+    /// Waits until it has rung since `seen` was read, `timeout` at most.
+    pub(super) fn wait(&self, seen: u64, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let mut rings = lock(&self.rings);
+        while *rings == seen {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            rings = self.rung.wait_timeout(rings, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+}
+
+/// What is known of the camera itself.
+#[derive(Default)]
+pub(super) struct CameraState {
+    /// Why it gives no pictures, while it does not.
+    pub(super) fault: Option<String>,
+    /// Size of its pictures, as they come.
+    pub(super) size: Option<Resolution>,
+    /// Pictures a second, measured.
+    pub(super) fps: f32,
+    /// Time of its newest picture.
+    pub(super) newest: Option<Pts>,
+    /// What its driver can set.
+    pub(super) controls: Option<Arc<dyn Controls>>,
+    /// Whether it gives JPEGs.
+    pub(super) gives_jpeg: bool,
+}
+
+/// How the encoders are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncodeMode {
+    /// Not measured yet: no picture has come.
+    Unknown,
+    /// From the trigger on, with the pre-roll from the camera's JPEGs.
+    OnEvent,
+    /// All the time: raw pictures, or a machine too slow to catch up with a pre-roll.
+    Continuous,
+}
+
+/// Why a sink cannot do its work, while it cannot.
+pub(super) type SinkFault = Mutex<Option<String>>;
+
+pub(super) struct Shared {
+    pub(super) config: CameraConfig,
+    pub(super) counters: Counters,
+    /// Pictures of a JPEG camera: pre-roll, viewers of the camera's own JPEGs, everything else.
+    pub(super) jpegs: Ring<Jpeg>,
+    /// The newest picture of a raw camera, until it is taken.
+    pub(super) raw: Mutex<Option<Frame>>,
+    /// Rings for every new picture, request and free place in an encoder's queue.
+    pub(super) bell: Bell,
+    pub(super) camera: Mutex<CameraState>,
+    pub(super) views: ViewHub,
+    pub(super) settings: Mutex<StoredSettings>,
+    /// The settings that software does; a copy, so that no frame waits for a save.
+    pub(super) adjustment: Mutex<Adjustment>,
+    pub(super) monitoring: AtomicBool,
+    /// Somebody asked for a recording.
+    pub(super) record_now: AtomicBool,
+    pub(super) stopping: AtomicBool,
+    brightness: AtomicI16,
+    pub(super) current: Mutex<Option<Arc<Event>>>,
+    pub(super) last_event: Mutex<Option<Timestamp>>,
+    /// Why each sink cannot do its work, while it cannot.
+    pub(super) sink_faults: Vec<SinkFault>,
+    pub(super) encode_mode: Mutex<EncodeMode>,
+    /// How many times faster than real time this machine encodes the camera's streams, measured at start.
+    pub(super) encode_speed: Mutex<Option<f32>>,
+    /// Viewers of the camera's own JPEGs.
+    pub(super) raw_viewers: AtomicUsize,
+    /// What the detector saw last.
+    pub(super) changed: Mutex<f32>,
+    /// Milliseconds on the monotonic clock at which the grab loop last got somewhere: a picture or a finished attempt.
+    progress_ms: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(config: CameraConfig, jpegs: Ring<Jpeg>, stored: StoredSettings, sinks: usize) -> Self {
+        let shared = Self {
+            counters: Counters::default(),
+            jpegs,
+            raw: Mutex::default(),
+            bell: Bell::default(),
+            camera: Mutex::default(),
+            views: ViewHub::default(),
+            monitoring: AtomicBool::new(stored.monitoring),
+            adjustment: Mutex::default(),
+            settings: Mutex::new(stored),
+            record_now: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            brightness: AtomicI16::new(-1),
+            current: Mutex::default(),
+            last_event: Mutex::default(),
+            sink_faults: (0..sinks).map(|_| SinkFault::default()).collect(),
+            encode_mode: Mutex::new(EncodeMode::Unknown),
+            encode_speed: Mutex::default(),
+            raw_viewers: AtomicUsize::new(0),
+            changed: Mutex::default(),
+            progress_ms: AtomicU64::new(0),
+            config,
+        };
+        shared.progressed();
+        shared.adjust();
+        shared
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_monitoring(&self) -> bool {
+        self.monitoring.load(Ordering::Relaxed)
+    }
+
+    /// The light sensor's last value.
+    pub(super) fn brightness(&self) -> Option<u8> {
+        u8::try_from(self.brightness.load(Ordering::Relaxed)).ok()
+    }
+
+    pub(super) fn progressed(&self) {
+        let now = crate::clock::now();
+        self.progress_ms.store((now.as_secs_f64() * 1000.0) as u64, Ordering::Relaxed);
+    }
+
+    /// How long the grab loop has got nowhere.
+    pub(super) fn stuck_for(&self) -> Duration {
+        let now = (crate::clock::now().as_secs_f64() * 1000.0) as u64;
+        Duration::from_millis(now.saturating_sub(self.progress_ms.load(Ordering::Relaxed)))
+    }
+
+    /// The picture settings in force.
+    pub(super) fn picture_settings(&self) -> PictureSettings {
+        lock(&self.settings).picture.clone()
+    }
+
+    /// Makes driver and software follow the settings in force.
+    pub(super) fn adjust(&self) {
+        let settings = self.picture_settings();
+        let controls = lock(&self.camera).controls.clone();
+        let driver = controls.as_ref().map(|c| c.settings()).unwrap_or_default();
+        *lock(&self.adjustment) = Adjustment::of(&settings, |name| driver.iter().any(|s| s.name == name));
+        if let Some(Err(failed)) = controls.map(|c| c.apply(&settings)) {
+            for sentence in failed {
+                tracing::warn!(camera = self.config.name, "{sentence}");
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Recordings: when one starts and ends.
+
+pub mod policy;
