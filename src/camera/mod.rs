@@ -10,6 +10,7 @@ pub mod pattern;
 pub mod source;
 pub mod stamp;
 pub mod timecode;
+pub mod v4l2;
 
 use std::sync::Arc;
 
@@ -145,12 +146,7 @@ pub fn open(request: &Request, pool: &FramePool, brightness: BrightnessProbe) ->
         }
         Source::Command(words) => Box::new(Program::start(words, *size, pool, stamper)?),
         Source::Clip { path, looped } => Box::new(Clip::open(path, *looped, *fps, pool, stamper)?),
-        Source::V4l2(_) => {
-            return Err(CameraError::Unavailable {
-                what: source.to_string(),
-                cause: "this version cannot open it".to_owned(),
-            });
-        }
+        Source::V4l2(path) => v4l2::open(path, *size, *fps, pool, stamper)?,
     })
 }
 
