@@ -3,17 +3,20 @@
 //! A source yields JPEGs or raw I420 frames and nothing else; decoding is the pipeline's. One thread owns a source and
 //! calls it in a loop; reopening after a failure is the pipeline's too (`pipeline::grab`).
 
+pub mod clip;
 pub mod command;
 pub mod http;
 pub mod pattern;
 pub mod source;
 pub mod stamp;
 pub mod timecode;
+pub mod v4l2;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::clip::Clip;
 use self::command::Program;
 use self::http::Http;
 use self::pattern::Pattern;
@@ -142,12 +145,8 @@ pub fn open(request: &Request, pool: &FramePool, brightness: BrightnessProbe) ->
             Box::new(Http::open(url, credentials_file.as_deref(), *fps, stamper)?)
         }
         Source::Command(words) => Box::new(Program::start(words, *size, pool, stamper)?),
-        Source::Clip { .. } | Source::V4l2(_) => {
-            return Err(CameraError::Unavailable {
-                what: source.to_string(),
-                cause: "this version cannot open it".to_owned(),
-            });
-        }
+        Source::Clip { path, looped } => Box::new(Clip::open(path, *looped, *fps, pool, stamper)?),
+        Source::V4l2(path) => v4l2::open(path, *size, *fps, pool, stamper)?,
     })
 }
 
