@@ -2,6 +2,7 @@
 //!
 //! Modules in layer order; each may use those above it, never those below.
 
+pub mod clock;
 pub mod media;
 pub mod settings;
 

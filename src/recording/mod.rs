@@ -6,14 +6,18 @@
 
 pub mod id;
 pub mod index;
+pub mod repair;
+pub mod retention;
 pub mod store;
 pub mod writer;
 
-mod clock;
+mod catalogue;
+mod correction;
 mod details;
 mod event_ids;
 mod files;
 mod folder;
+mod scan;
 
 #[cfg(test)]
 mod testing;
