@@ -7,6 +7,7 @@ pub mod media;
 pub mod settings;
 
 pub mod event;
+pub mod h264;
 pub mod ring;
 
 pub mod camera;

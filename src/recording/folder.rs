@@ -76,10 +76,10 @@ impl Folder {
         Ok(self.open_at(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC)?.into())
     }
 
-    /// A link is answered with `NotADirectory`.
+    /// A link is answered as a name that is not there.
     fn open_at(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         rustix::fs::openat(&self.0, name, flags, FILE_MODE).map_err(|e| match e {
-            Errno::LOOP => Errno::NOTDIR.into(),
+            Errno::LOOP => Errno::NOENT.into(),
             e => e.into(),
         })
     }

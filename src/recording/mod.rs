@@ -17,7 +17,6 @@ mod details;
 mod event_ids;
 mod files;
 mod folder;
-mod scan;
 
 #[cfg(test)]
 mod testing;

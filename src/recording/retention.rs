@@ -171,3 +171,186 @@ fn rate<'a>(recordings: impl Iterator<Item = &'a Recording>, now: Timestamp) -> 
     }
     bytes as f64 * 3600.0 / longest_s.min(RATE_OVER.as_secs_f64())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use jiff::tz::TimeZone;
+
+    use super::super::files::Files;
+    use super::super::index::{CloseReason, Header};
+    use super::super::testing::{first_wall, units};
+    use super::*;
+    use crate::media::{Pts, Resolution};
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn header(event: u64, wall: Timestamp) -> Header {
+        Header {
+            event,
+            part: 0,
+            cause: None,
+            trigger_pts: Pts(0),
+            trigger_wall_us: wall.as_microsecond(),
+            size: Resolution::new(160, 120),
+            changed: 0.0,
+            clock_synchronised: true,
+            times_assumed: false,
+        }
+    }
+
+    /// A closed recording of one GOP, so many days after the first.
+    fn recording(store: &Store, camera: &str, event: u64, days: u32) -> RecordingId {
+        let (id, mut files) = open(store, camera, event, days, true);
+        files.close(CloseReason::Quiet).unwrap();
+        store.progress(camera, id, &files);
+        store.finish(camera, id, CloseReason::Quiet);
+        id
+    }
+
+    fn open(store: &Store, camera: &str, event: u64, days: u32, clock_synchronised: bool) -> (RecordingId, Files) {
+        let after = DAY * days;
+        let wall = first_wall() + after;
+        let header = Header { clock_synchronised, ..header(event, wall) };
+        let (id, mut files) = store.create(camera, wall, header).unwrap();
+        let mut gop = units()[..10].to_vec();
+        gop.iter_mut().for_each(|unit| unit.moment.wall += after);
+        files.append(0, &gop).unwrap();
+        store.progress(camera, id, &files);
+        (id, files)
+    }
+
+    fn limits(max_bytes: Option<u64>, max_age_days: Option<u32>, max_used: Option<f32>) -> Storage {
+        Storage { max_bytes, max_age_days, max_used, ..Storage::default() }
+    }
+
+    fn store(dir: &Path) -> Store {
+        Store::open_in(dir, TimeZone::UTC).unwrap()
+    }
+
+    fn removed(retained: &Retained) -> Vec<(&str, String, Why)> {
+        retained.removed.iter().map(|gone| (gone.camera.as_str(), gone.id.day_name(), gone.why)).collect()
+    }
+
+    #[test]
+    fn the_oldest_events_go_first_over_all_cameras() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        // By number, whatever the clock did: event 2 has the wrong year.
+        recording(&store, "back", 3, 3);
+        recording(&store, "front", 1, 1);
+        recording(&store, "front", 2, 9);
+        recording(&store, "front", 4, 4);
+        let each = store.recordings("front", &Default::default())[0].bytes;
+        let retained = store.retain(&limits(Some(each * 2), None, None)).unwrap();
+        let expected = [("front", "2020-09-08".into(), Why::Bytes), ("front", "2020-09-16".into(), Why::Bytes)];
+        assert_eq!(removed(&retained), expected);
+        assert_eq!((retained.recordings, retained.bytes), (2, 2 * each));
+        assert!(!dir.path().join("recordings/front/2020-09-08").exists(), "its day was empty then");
+        assert!(retained.space.free_bytes > 0);
+        let again = store.retain(&limits(Some(each * 2), None, None)).unwrap();
+        assert_eq!(again.removed, []);
+    }
+
+    #[test]
+    fn protected_ones_and_the_one_being_written_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let kept = recording(&store, "front", 1, 0);
+        let gone = recording(&store, "front", 2, 1);
+        let (writing, _files) = open(&store, "front", 3, 2, true);
+        store.protect("front", kept, true).unwrap();
+        // Also when only the file says so: the marker may have been put there by hand.
+        let by_hand = recording(&store, "front", 4, 3);
+        fs::write(dir.path().join(format!("recordings/front/{by_hand}/protected")), "").unwrap();
+        let retained = store.retain(&limits(Some(0), Some(0), Some(0.0))).unwrap();
+        assert_eq!(retained.removed.iter().map(|gone| gone.id).collect::<Vec<_>>(), [gone]);
+        for id in [kept, writing, by_hand] {
+            assert!(store.open_video("front", id).is_ok(), "{id}");
+        }
+    }
+
+    #[test]
+    fn age_counts_only_where_times_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let old = recording(&store, "front", 1, 0);
+        let (unset, mut files) = open(&store, "front", 2, 0, false);
+        files.close(CloseReason::Quiet).unwrap();
+        store.finish("front", unset, CloseReason::Quiet);
+        recording(&store, "front", 3, 5);
+        let (storage, now) = (limits(None, Some(3), None), first_wall() + DAY * 6);
+        assert_eq!(store.retain_at(&storage, now, false).unwrap().removed, []);
+        let retained = store.retain_at(&storage, now, true).unwrap();
+        assert_eq!(removed(&retained), [("front", old.day_name(), Why::Age)]);
+    }
+
+    #[test]
+    fn the_used_share_of_the_file_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        (1..=4).for_each(|event| _ = recording(&store, "front", event, event as u32));
+        let all = store.oldest_first();
+        let known: Vec<_> = all.iter().map(|(_, recording)| recording).collect();
+        let each = known[0].bytes;
+        let space = |free_bytes| Space { total_bytes: each * 100, free_bytes };
+        let storage = limits(None, None, Some(0.8));
+        assert_eq!(doomed(&known, &storage, space(each * 20), None), []);
+        assert_eq!(doomed(&known, &storage, space(each * 20 - 1), None), [(0, Why::Used)]);
+        assert_eq!(doomed(&known, &storage, space(each * 18), None), [(0, Why::Used), (1, Why::Used)]);
+        // What goes for one rule counts for the other.
+        let both = limits(Some(each * 3), None, Some(0.8));
+        assert_eq!(doomed(&known, &both, space(each * 18), None), [(0, Why::Bytes), (1, Why::Used)]);
+        assert_eq!(doomed(&known, &limits(None, None, None), space(0), None), []);
+    }
+
+    #[test]
+    fn nothing_outside_the_recordings_is_touched() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        let elsewhere = outside.path().join("2020-01-01/01.01.01");
+        fs::create_dir_all(&elsewhere).unwrap();
+        fs::write(elsewhere.join("video.h264"), [0; 1000]).unwrap();
+        fs::create_dir_all(dir.path().join("recordings/front/2020-01-02")).unwrap();
+        // A camera, a day and a recording that are links; and a folder and a file that are no recordings.
+        link(outside.path(), "recordings/linked");
+        link(&outside.path().join("2020-01-01"), "recordings/front/2020-01-01");
+        link(&elsewhere, "recordings/front/2020-01-02/01.01.01");
+        fs::create_dir_all(dir.path().join("recordings/front/2020-01-02/notes")).unwrap();
+        fs::write(dir.path().join("recordings/front/readme.txt"), "mine").unwrap();
+        let store = store(dir.path());
+        let retained = store.retain(&limits(Some(0), Some(0), Some(0.0))).unwrap();
+        assert_eq!((retained.removed, retained.recordings), (vec![], 0));
+        // Recordings of which only the inside is a link.
+        let inner = dir.path().join("recordings/front/2020-01-03/01.01.01");
+        fs::create_dir_all(&inner).unwrap();
+        link(&elsewhere.join("video.h264"), "recordings/front/2020-01-03/01.01.01/video.h264");
+        store.refresh().unwrap();
+        let retained = store.retain(&limits(Some(0), Some(0), None)).unwrap();
+        assert_eq!(retained.removed.len(), 1);
+        assert!(!inner.exists());
+        assert_eq!(fs::metadata(elsewhere.join("video.h264")).unwrap().len(), 1000);
+        assert!(dir.path().join("recordings/front/2020-01-02/notes").exists());
+        assert!(dir.path().join("recordings/front/readme.txt").exists());
+        assert!(dir.path().join("recordings/linked").exists());
+    }
+
+    #[test]
+    fn headroom_is_what_is_free_at_the_rate_of_the_last_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        (0..4).for_each(|event| _ = recording(&store, "front", event + 1, event as u32));
+        let each = store.oldest_first()[0].1.bytes as f64;
+        // Of the four recordings, the last is within a day.
+        let now = first_wall() + DAY * 3 + Duration::from_secs(3600);
+        let retained = store.retain_at(&limits(None, None, None), now, true).unwrap();
+        assert!((retained.bytes_per_hour - each / 24.0).abs() < 1.0, "{}", retained.bytes_per_hour);
+        let hours = retained.headroom_h().unwrap();
+        assert!((hours - retained.space.free_bytes as f64 / retained.bytes_per_hour).abs() < 1e-6);
+        let later = store.retain_at(&limits(None, None, None), now + DAY * 9, true).unwrap();
+        assert_eq!(later.headroom_h(), None);
+    }
+}

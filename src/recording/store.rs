@@ -430,3 +430,256 @@ fn newest_event(top: &Folder, catalogue: &Catalogue, time_zone: &TimeZone) -> u6
     };
     catalogue.all().filter_map(|named| event(named).ok()).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::super::id;
+    use super::super::testing::{end, event, units};
+    use super::super::writer::Writer;
+    use super::*;
+    use crate::ring::Ring;
+
+    fn store(dir: &Path) -> Arc<Store> {
+        Arc::new(Store::open_in(dir, TimeZone::UTC).unwrap())
+    }
+
+    /// Recordings of the same ten pictures, one event after the other.
+    fn record(store: &Arc<Store>, camera: &str, events: std::ops::Range<u64>) -> Vec<RecordingId> {
+        let ring = Ring::new(Duration::from_secs(60), 64 << 20);
+        units()[..11].iter().for_each(|unit| ring.push(unit.clone()));
+        let mut writer = Writer::new(store.clone(), camera);
+        let record = |id| {
+            let event = event(id);
+            end(&event, &units()[9]);
+            writer.record(&event, &ring, true, || Some(b"jpeg".to_vec())).unwrap().recordings[0]
+        };
+        events.map(record).collect()
+    }
+
+    fn named(day: &str, time: &str) -> RecordingId {
+        RecordingId::parse(day, time).unwrap()
+    }
+
+    #[test]
+    fn days_and_times_are_listed_newest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "front/2020-09-07/12.13.12",
+            "front/2020-09-07/12.25.43",
+            "front/2020-10-01/00.00.00",
+            "back/2020-09-08/01.02.03",
+        ] {
+            fs::create_dir_all(dir.path().join("recordings").join(name)).unwrap();
+        }
+        for other in
+            ["front/2020-9-7/12.13.12", "front/2020-09-07/tmp", "Front/2020-09-07/12.13.12", "2019-01-01/12.13.12"]
+        {
+            fs::create_dir_all(dir.path().join("recordings").join(other)).unwrap();
+        }
+        let store = store(dir.path());
+        let text = |days: Vec<Day>| {
+            let times = |day: &Day| day.times.iter().map(|time| id::time_name(*time)).collect::<Vec<_>>().join(" ");
+            days.iter().map(|day| format!("{} {}", id::day_name(day.day), times(day))).collect::<Vec<_>>()
+        };
+        assert_eq!(text(store.days("front")), ["2020-10-01 00.00.00", "2020-09-07 12.25.43 12.13.12"]);
+        assert_eq!(text(store.days("back")), ["2020-09-08 01.02.03"]);
+        assert_eq!(store.days("Front"), []);
+        assert_eq!(store.days("2019-01-01"), []);
+        let day = id::parse_day("2020-09-07").unwrap();
+        assert_eq!(store.times("front", day).len(), 2);
+        assert_eq!(store.times("back", day), []);
+    }
+
+    #[test]
+    fn recordings_by_time_and_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let ids = record(&store, "front", 1..4);
+        let query = |query: Query| store.recordings("front", &query).iter().map(|r| r.event).collect::<Vec<_>>();
+        assert_eq!(query(Query::default()), [3, 2, 1]);
+        assert_eq!(query(Query { limit: Some(2), ..Query::default() }), [3, 2]);
+        let shown = store.recording("front", ids[0]).unwrap();
+        let after = shown.start + shown.duration + Duration::from_secs(1);
+        assert_eq!(query(Query { since: Some(after), ..Query::default() }), [0; 0]);
+        assert_eq!(query(Query { since: Some(shown.start), until: Some(after), ..Query::default() }), [3, 2, 1]);
+        assert_eq!(query(Query { until: Some(shown.start), ..Query::default() }), [0; 0]);
+    }
+
+    #[test]
+    fn a_protected_recording_is_not_deleted_until_it_is_free_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let ids = record(&store, "front", 1..4);
+        store.protect("front", ids[1], true).unwrap();
+        store.protect("front", ids[1], true).unwrap();
+        assert!(matches!(store.delete("front", ids[1]), Err(StoreError::Protected)));
+        assert!(super::tests::store(dir.path()).recording("front", ids[1]).unwrap().protected);
+        let deleted = store.delete_day("front", ids[0].day).unwrap();
+        assert_eq!((deleted.deleted, deleted.protected), (vec![ids[0], ids[2]], vec![ids[1]]));
+        store.protect("front", ids[1], false).unwrap();
+        assert!(!store.recording("front", ids[1]).unwrap().protected);
+        store.delete("front", ids[1]).unwrap();
+        assert_eq!(store.days("front"), []);
+        assert!(matches!(store.delete_day("front", ids[0].day), Err(StoreError::NotFound)));
+        assert!(!dir.path().join("recordings/front/2020-09-07").exists());
+    }
+
+    #[test]
+    fn what_is_taken_away_by_hand_drops_out_and_what_is_put_there_appears() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let ids = record(&store, "front", 1..4);
+        let folder = |id: RecordingId| dir.path().join(format!("recordings/front/{id}"));
+        fs::remove_dir_all(folder(ids[0])).unwrap();
+        assert!(matches!(store.open_video("front", ids[0]), Err(StoreError::NotFound)));
+        assert_eq!(store.recordings("front", &Query::default()).len(), 2);
+        assert!(matches!(store.delete("front", ids[0]), Err(StoreError::NotFound)));
+        fs::create_dir_all(dir.path().join("recordings/attic/2019-01-01")).unwrap();
+        fs::rename(folder(ids[1]), dir.path().join("recordings/attic/2019-01-01/01.01.01")).unwrap();
+        store.refresh().unwrap();
+        assert_eq!(store.recordings("front", &Query::default()).len(), 1);
+        assert_eq!(store.recordings("attic", &Query::default())[0].event, 2);
+        fs::remove_file(folder(ids[2]).join("trigger.jpg")).unwrap();
+        assert!(matches!(store.open_trigger("front", ids[2]), Err(StoreError::NotFound)));
+        assert!(store.open_video("front", ids[2]).is_ok(), "only its picture is gone");
+    }
+
+    #[test]
+    fn nothing_is_read_through_a_link() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("secret"), "s").unwrap();
+        let recordings = dir.path().join("recordings");
+        let folder = recordings.join("front/2020-09-07/12.00.00");
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["video.h264", "trigger.jpg", "index"] {
+            symlink(outside.path().join("secret"), folder.join(name)).unwrap();
+        }
+        symlink(&folder, recordings.join("front/2020-09-07/13.00.00")).unwrap();
+        symlink(recordings.join("front"), recordings.join("back")).unwrap();
+        let store = store(dir.path());
+        let listed = named("2020-09-07", "12.00.00");
+        assert_eq!(store.recordings("front", &Query::default()).len(), 1);
+        assert!(matches!(store.open_video("front", listed), Err(StoreError::NotFound)));
+        assert!(matches!(store.open_trigger("front", listed), Err(StoreError::NotFound)));
+        assert!(matches!(store.read_index("front", listed), Err(StoreError::NotFound)));
+        assert_eq!(store.days("back"), []);
+        for camera in ["back", "..", "front/..", ""] {
+            assert!(matches!(store.open_video(camera, listed), Err(StoreError::NotFound)), "{camera}");
+        }
+        // Swapped for a link after it was listed.
+        let moved = outside.path().join("moved");
+        fs::rename(&folder, &moved).unwrap();
+        symlink(&moved, &folder).unwrap();
+        assert!(matches!(store.delete("front", listed), Err(StoreError::NotFound)));
+        assert!(moved.join("index").symlink_metadata().is_ok());
+        // And a camera's folder that is one cannot be recorded into.
+        let header = store.create("back", Timestamp::UNIX_EPOCH, header());
+        assert!(header.is_err());
+    }
+
+    fn header() -> Header {
+        let event = event(1);
+        Header {
+            event: 1,
+            part: 0,
+            cause: Some(event.cause),
+            trigger_pts: event.trigger.pts,
+            trigger_wall_us: event.trigger.wall.as_microsecond(),
+            size: units()[0].size,
+            changed: 0.0,
+            clock_synchronised: true,
+            times_assumed: false,
+        }
+    }
+
+    #[test]
+    fn the_one_being_written_is_listed_and_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let (id, mut files) = store.create("front", event(1).trigger.wall, header()).unwrap();
+        files.append(0, &units()[..20]).unwrap();
+        store.progress("front", id, &files);
+        let shown = store.recording("front", id).unwrap();
+        assert!(shown.writing);
+        assert_eq!(shown.duration, Duration::from_millis(1900));
+        assert!(matches!(store.delete("front", id), Err(StoreError::BeingWritten)));
+        assert_eq!(store.delete_day("front", id.day).unwrap().being_written, [id]);
+        store.refresh().unwrap();
+        store.protect("front", id, true).unwrap();
+        store.progress("front", id, &files);
+        assert!(store.recording("front", id).unwrap().protected, "protected while it is written");
+    }
+
+    #[test]
+    fn the_recordings_folder_is_made_again_on_its_own_file_system_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open_in(dir.path(), TimeZone::UTC).unwrap();
+        fs::remove_dir_all(dir.path().join("recordings")).unwrap();
+        store.create("front", Timestamp::UNIX_EPOCH, header()).unwrap();
+        fs::remove_dir_all(dir.path().join("recordings")).unwrap();
+        // As if the disk had been taken away, and only the mount point were left.
+        store.device += 1;
+        let error = store.create("front", Timestamp::UNIX_EPOCH, header()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(!dir.path().join("recordings").exists());
+    }
+
+    #[test]
+    fn events_are_numbered_on_after_the_file_with_the_number_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(dir.path());
+        assert_eq!((first.next_event_id(), first.next_event_id()), (1, 2));
+        record(&first, "front", 40..41);
+        fs::remove_dir_all(dir.path().join("state")).unwrap();
+        assert_eq!(store(dir.path()).next_event_id(), 41);
+    }
+
+    #[test]
+    fn ten_thousand_recordings_are_listed_fast() {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let model = record(&store(dir.path()), "front", 1..2)[0];
+        let model = dir.path().join(format!("recordings/front/{model}"));
+        for n in 0..10_000 {
+            let (day, minute) = (n / 500, n % 500);
+            let name = format!("recordings/many/2021-03-{:02}/{:02}.{:02}.00", day + 1, minute / 60, minute % 60);
+            let folder = dir.path().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::hard_link(model.join("video.h264"), folder.join("video.h264")).unwrap();
+            fs::copy(model.join("index"), folder.join("index")).unwrap();
+        }
+        let mut took = Vec::new();
+        let mut timed = |what: &'static str, f: &mut dyn FnMut() -> usize| {
+            let started = Instant::now();
+            let count = f();
+            took.push((what, count, started.elapsed()));
+        };
+        let mut opened = None;
+        timed("open", &mut || opened.insert(store(dir.path())).days("many").len());
+        let store = opened.unwrap();
+        timed("names", &mut || store.days("many").iter().map(|day| day.times.len()).sum());
+        timed("a page, first time", &mut || {
+            store.recordings("many", &Query { limit: Some(100), ..Query::default() }).len()
+        });
+        timed("details, first time", &mut || store.recordings("many", &Query::default()).len());
+        timed("details", &mut || store.recordings("many", &Query::default()).len());
+        // Bounds with room for a busy machine; a reader of 10,000 folders per request takes longer than the first.
+        let most_ms = [1500, 100, 200, 10_000, 300];
+        for ((what, count, time), most_ms) in took.iter().zip(most_ms) {
+            assert!(time.as_millis() < most_ms, "{what}: {time:?}");
+            let expected = if *what == "open" {
+                20
+            } else if what.starts_with("a page") {
+                100
+            } else {
+                10_000
+            };
+            assert_eq!(*count, expected, "{what}");
+        }
+    }
+}
