@@ -14,6 +14,7 @@ pub mod camera;
 pub mod config;
 
 // Pure: no device, file, socket or clock.
+pub mod h264;
 pub mod mjpeg;
 pub mod motion;
 pub mod overlay;
@@ -29,5 +30,5 @@ pub mod recording;
 pub mod pipeline;
 
 // What the world sees.
-// pub mod cli;
-// pub mod web;
+pub mod cli;
+pub mod web;

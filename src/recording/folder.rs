@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -75,10 +76,10 @@ impl Folder {
         Ok(self.open_at(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC)?.into())
     }
 
-    /// A link is answered with `NotADirectory`.
+    /// A link is answered as a name that is not there.
     fn open_at(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         rustix::fs::openat(&self.0, name, flags, FILE_MODE).map_err(|e| match e {
-            Errno::LOOP => Errno::NOTDIR.into(),
+            Errno::LOOP => Errno::NOENT.into(),
             e => e.into(),
         })
     }
@@ -165,6 +166,13 @@ impl Folder {
     /// Makes the names in it durable.
     pub fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)
+    }
+
+    /// Time since a name in it came or went; zero when the clock says it is to come.
+    pub fn age(&self) -> io::Result<Duration> {
+        let changed_s = rustix::fs::fstat(&self.0)?.st_mtime;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(now.saturating_sub(Duration::from_secs(changed_s.max(0) as u64)))
     }
 
     /// Number of the file system it is on.

@@ -7,10 +7,13 @@
 pub mod id;
 pub mod index;
 pub mod policy;
+pub mod repair;
+pub mod retention;
 pub mod store;
 pub mod writer;
 
-mod clock;
+mod catalogue;
+mod correction;
 mod details;
 mod event_ids;
 mod files;

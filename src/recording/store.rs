@@ -7,7 +7,6 @@
 //!
 //! Everything here blocks on the disk.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -18,19 +17,18 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
-use super::clock::Pending;
+use super::catalogue::{Catalogue, Entry, LEFTOVER};
+use super::correction::Pending;
 use super::details::{self, PROTECTED};
 use super::event_ids::EventIds;
 use super::files::{Files, TRIGGER, VIDEO};
 use super::folder::Folder;
-use super::id::{RecordingId, is_camera_name, parse_day, parse_time};
+use super::id::{RecordingId, is_camera_name};
 use super::index::{self, Header, Index};
 
+pub use super::catalogue::Day;
 pub use super::details::Recording;
 pub use super::folder::Space;
-
-/// A recording that is being deleted has this before its name, so that it is gone at once and for good.
-const DELETED: &str = ".deleted-";
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +52,6 @@ pub enum StoreError {
     },
 }
 
-/// A day and its recordings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Day {
-    /// The day.
-    pub day: Date,
-    /// Times of its recordings, newest first.
-    pub times: Vec<Time>,
-}
-
 /// What became of a day that was to be deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayDeleted {
@@ -84,15 +73,6 @@ pub struct Query {
     /// At most so many, the newest.
     pub limit: Option<usize>,
 }
-
-#[derive(Clone, Debug, Default)]
-struct Entry {
-    /// Read when somebody first asks.
-    details: Option<Recording>,
-    writing: bool,
-}
-
-type Catalogue = BTreeMap<String, BTreeMap<RecordingId, Entry>>;
 
 /// See the module. Shared by all threads.
 #[derive(Debug)]
@@ -128,9 +108,9 @@ impl Store {
             std::fs::create_dir_all(path).map_err(at(path))?;
         }
         let top = Folder::open_top(&recordings).map_err(at(&recordings))?;
-        let catalogue = read_names(&top).map_err(at(&recordings))?;
-        let newest = || newest_event(&top, &catalogue, &time_zone);
-        let event_ids = EventIds::open(&state, || newest() + 1).map_err(at(&state))?;
+        let catalogue = Catalogue::read(&top).map_err(at(&recordings))?;
+        let event_ids =
+            EventIds::open(&state, || newest_event(&top, &catalogue, &time_zone) + 1).map_err(at(&state))?;
         Ok(Store {
             device: top.device().map_err(at(&recordings))?,
             recordings,
@@ -150,59 +130,25 @@ impl Store {
 
     /// Reads the names again: recordings that were put there by hand appear, those taken away by hand disappear.
     pub fn refresh(&self) -> Result<(), StoreError> {
-        let before: Vec<_> = self.all();
-        let mut there = self.top().and_then(|top| read_names(&top)).map_err(|e| self.io(e))?;
-        let mut catalogue = self.catalogue();
-        for (camera, id) in before {
-            // One that came while the names were read is in neither list, and stays.
-            if there.get_mut(&camera).and_then(|ids| ids.remove(&id)).is_none() {
-                let ids = catalogue.entry(camera).or_default();
-                if ids.get(&id).is_some_and(|entry| !entry.writing) {
-                    ids.remove(&id);
-                }
-            }
-        }
-        for (camera, ids) in there {
-            let known = catalogue.entry(camera).or_default();
-            ids.into_iter().for_each(|(id, entry)| {
-                known.entry(id).or_insert(entry);
-            });
-        }
+        let before: Vec<_> = self.catalogue().all().map(|(camera, id, _)| (camera.to_owned(), id)).collect();
+        let found = self.top().and_then(|top| Catalogue::read(&top)).map_err(|e| self.io(e))?;
+        self.catalogue().merge(&before, found);
         Ok(())
-    }
-
-    /// Every recording of every camera, by camera and time.
-    pub fn all(&self) -> Vec<(String, RecordingId)> {
-        let catalogue = self.catalogue();
-        catalogue.iter().flat_map(|(camera, ids)| ids.keys().map(|id| (camera.clone(), *id))).collect()
     }
 
     /// A camera's days, newest first. Does not touch the disk.
     pub fn days(&self, camera: &str) -> Vec<Day> {
-        let mut days: Vec<Day> = Vec::new();
-        for id in self.catalogue().get(camera).into_iter().flat_map(|ids| ids.keys().rev()) {
-            match days.last_mut() {
-                Some(last) if last.day == id.day => last.times.push(id.time),
-                _ => days.push(Day { day: id.day, times: vec![id.time] }),
-            }
-        }
-        days
+        self.catalogue().days(camera)
     }
 
     /// Times of a camera's recordings of one day, newest first. Does not touch the disk.
     pub fn times(&self, camera: &str, day: Date) -> Vec<Time> {
-        let catalogue = self.catalogue();
-        let ids = catalogue.get(camera).into_iter().flat_map(|ids| ids.range(whole_day(day)).rev());
-        ids.map(|(id, _)| id.time).collect()
+        self.catalogue().of_day(camera, day).rev().map(|id| id.time).collect()
     }
 
     /// A camera's recordings, newest first.
     pub fn recordings(&self, camera: &str, query: &Query) -> Vec<Recording> {
-        let known: Vec<_> = {
-            let catalogue = self.catalogue();
-            let ids = catalogue.get(camera).into_iter().flat_map(|ids| ids.iter().rev());
-            ids.map(|(id, entry)| (*id, entry.details.clone())).collect()
-        };
+        let known: Vec<_> = self.catalogue().of(camera).rev().map(|(id, entry)| (id, entry.details.clone())).collect();
         let details = known.into_iter().filter_map(|(id, known)| known.or_else(|| self.recording(camera, id).ok()));
         let wanted = details.filter(|recording| {
             let end = recording.start.checked_add(recording.duration).unwrap_or(Timestamp::MAX);
@@ -270,16 +216,13 @@ impl Store {
             return Err(StoreError::Protected);
         }
         self.remove(camera, id).map_err(|e| self.io(e))?;
-        self.forget(camera, id);
+        self.catalogue().forget(camera, id);
         Ok(())
     }
 
     /// Deletes a day's recordings, but for those that are protected or being written.
     pub fn delete_day(&self, camera: &str, day: Date) -> Result<DayDeleted, StoreError> {
-        let ids: Vec<_> = {
-            let catalogue = self.catalogue();
-            catalogue.get(camera).into_iter().flat_map(|ids| ids.range(whole_day(day))).map(|(id, _)| *id).collect()
-        };
+        let ids: Vec<_> = self.catalogue().of_day(camera, day).collect();
         let mut done = DayDeleted::default();
         for id in ids {
             match self.delete(camera, id) {
@@ -296,7 +239,7 @@ impl Store {
     fn remove(&self, camera: &str, id: RecordingId) -> io::Result<()> {
         let cameras = self.top()?.folder(camera)?;
         let day = cameras.folder(&id.day_name())?;
-        let doomed = format!("{DELETED}{}", id.time_name());
+        let doomed = format!("{LEFTOVER}{}", id.time_name());
         if day.has(&doomed)? {
             day.remove_folder(&doomed)?;
         }
@@ -306,20 +249,6 @@ impl Store {
         }
         // Fails while the day has other recordings, which is as it should be.
         let _ = cameras.remove_empty_folder(&id.day_name());
-        Ok(())
-    }
-
-    /// Finishes what a deletion left behind when the power failed.
-    pub(super) fn remove_leftovers(&self) -> io::Result<()> {
-        let top = self.top()?;
-        for camera in top.folders()?.iter().filter(|name| is_camera_name(name)) {
-            let camera = top.folder(camera)?;
-            for name in camera.folders()?.iter().filter(|name| parse_day(name).is_ok()) {
-                let day = camera.folder(name)?;
-                let doomed = |name: &&String| name.strip_prefix(DELETED).is_some_and(|time| parse_time(time).is_ok());
-                day.folders()?.iter().filter(doomed).try_for_each(|name| day.remove_folder(name))?;
-            }
-        }
         Ok(())
     }
 
@@ -338,6 +267,8 @@ impl Store {
             let day = camera_folder.folder_or_new(&id.day_name())?;
             match day.create_folder(&id.time_name()) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => id = id.next(),
+                // The day's last recording has been deleted just now, and the day with it.
+                Err(e) if e.kind() == ErrorKind::NotFound && !camera_folder.has(&id.day_name())? => {}
                 Err(e) => return Err(e),
                 Ok(()) => break (day.folder(&id.time_name()), day),
             }
@@ -347,7 +278,7 @@ impl Store {
             Ok(files) => {
                 let details = details::of_files(id, &files, false, &self.time_zone);
                 let entry = Entry { details: Some(details), writing: true };
-                self.catalogue().entry(camera.to_owned()).or_default().insert(id, entry);
+                self.catalogue().insert(camera, id, entry);
                 if !header.clock_synchronised {
                     self.clock().opened(camera, id);
                 }
@@ -391,15 +322,13 @@ impl Store {
         self.correct_times();
     }
 
-    /// The recordings not being written whose end is not known: read or mended, they are known. Newest first.
+    /// The recordings not being written whose end is not known, newest first: they have not been read yet, or have to be
+    /// mended.
     pub(super) fn unsettled(&self) -> Vec<(String, RecordingId)> {
         let catalogue = self.catalogue();
-        let mut ids: Vec<_> = catalogue
-            .iter()
-            .flat_map(|(camera, ids)| ids.iter().map(move |(id, entry)| (camera, id, entry)))
-            .filter(|(_, _, entry)| !entry.writing && entry.details.as_ref().is_none_or(|d| d.closed.is_none()))
-            .map(|(camera, id, _)| (camera.clone(), *id))
-            .collect();
+        let open = |entry: &Entry| entry.details.as_ref().is_none_or(|details| details.closed.is_none());
+        let unsettled = catalogue.all().filter(|(_, _, entry)| !entry.writing && open(entry));
+        let mut ids: Vec<_> = unsettled.map(|(camera, id, _)| (camera.to_owned(), id)).collect();
         ids.sort_by_key(|(_, id)| std::cmp::Reverse(*id));
         ids
     }
@@ -437,7 +366,11 @@ impl Store {
         std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    fn top(&self) -> io::Result<Folder> {
+    pub(super) fn time_zone(&self) -> &TimeZone {
+        &self.time_zone
+    }
+
+    pub(super) fn top(&self) -> io::Result<Folder> {
         Folder::open_top(&self.recordings)
     }
 
@@ -447,7 +380,7 @@ impl Store {
         open().map_err(|e| {
             let error = self.io(e);
             if matches!(error, StoreError::NotFound) {
-                self.forget(camera, id);
+                self.catalogue().forget(camera, id);
             }
             error
         })
@@ -459,19 +392,10 @@ impl Store {
     }
 
     fn update<T>(&self, camera: &str, id: RecordingId, f: impl FnOnce(&mut Entry) -> T) -> Result<T, StoreError> {
-        let mut catalogue = self.catalogue();
-        catalogue.get_mut(camera).and_then(|ids| ids.get_mut(&id)).map(f).ok_or(StoreError::NotFound)
+        self.catalogue().get(camera, id).map(f).ok_or(StoreError::NotFound)
     }
 
-    fn forget(&self, camera: &str, id: RecordingId) {
-        if let Some(ids) = self.catalogue().get_mut(camera)
-            && ids.get(&id).is_some_and(|entry| !entry.writing)
-        {
-            ids.remove(&id);
-        }
-    }
-
-    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+    pub(super) fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
         // Every change of it is a single call that cannot stop half-way.
         self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -498,46 +422,264 @@ impl Store {
     }
 }
 
-fn whole_day(day: Date) -> std::ops::RangeInclusive<RecordingId> {
-    RecordingId { day, time: Time::MIN }..=RecordingId { day, time: Time::MAX }
-}
-
-/// The names of all recordings. A folder that cannot be read is skipped and named in the log.
-fn read_names(top: &Folder) -> io::Result<Catalogue> {
-    let mut catalogue = Catalogue::new();
-    for camera in top.folders()? {
-        if parse_day(&camera).is_ok() {
-            tracing::warn!("recordings/{camera} lies where 1.x had it: move it to recordings/CAMERA/{camera}");
-            continue;
-        }
-        if !is_camera_name(&camera) {
-            continue;
-        }
-        let ids = catalogue.entry(camera.clone()).or_default();
-        if let Err(error) = read_camera(top, &camera, ids) {
-            tracing::warn!(%error, "recordings/{camera} cannot be read");
-        }
-    }
-    Ok(catalogue)
-}
-
-fn read_camera(top: &Folder, camera: &str, ids: &mut BTreeMap<RecordingId, Entry>) -> io::Result<()> {
-    let camera = top.folder(camera)?;
-    for name in camera.folders()? {
-        let Ok(day) = parse_day(&name) else { continue };
-        for name in camera.folder(&name)?.folders()? {
-            let Ok(time) = parse_time(&name) else { continue };
-            ids.insert(RecordingId { day, time }, Entry::default());
-        }
-    }
-    Ok(())
-}
-
 /// The largest event number in the recordings; only needed when the file with the next one is lost.
 fn newest_event(top: &Folder, catalogue: &Catalogue, time_zone: &TimeZone) -> u64 {
-    let events = catalogue.iter().flat_map(|(camera, ids)| {
-        let folder = move |id: &RecordingId| top.folder(camera)?.folder(&id.day_name())?.folder(&id.time_name());
-        ids.keys().map(move |id| folder(id).and_then(|f| details::read(&f, *id, time_zone)).map_or(0, |r| r.event))
-    });
-    events.max().unwrap_or(0)
+    let event = |(camera, id, _): (&str, RecordingId, &Entry)| {
+        let folder = top.folder(camera)?.folder(&id.day_name())?.folder(&id.time_name())?;
+        details::read(&folder, id, time_zone).map(|recording| recording.event)
+    };
+    catalogue.all().filter_map(|named| event(named).ok()).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::super::id;
+    use super::super::testing::{end, event, units};
+    use super::super::writer::Writer;
+    use super::*;
+    use crate::ring::Ring;
+
+    fn store(dir: &Path) -> Arc<Store> {
+        Arc::new(Store::open_in(dir, TimeZone::UTC).unwrap())
+    }
+
+    /// Recordings of the same ten pictures, one event after the other.
+    fn record(store: &Arc<Store>, camera: &str, events: std::ops::Range<u64>) -> Vec<RecordingId> {
+        let ring = Ring::new(Duration::from_secs(60), 64 << 20);
+        units()[..11].iter().for_each(|unit| ring.push(unit.clone()));
+        let mut writer = Writer::new(store.clone(), camera);
+        let record = |id| {
+            let event = event(id);
+            end(&event, &units()[9]);
+            writer.record(&event, &ring, true, || Some(b"jpeg".to_vec())).unwrap().recordings[0]
+        };
+        events.map(record).collect()
+    }
+
+    fn named(day: &str, time: &str) -> RecordingId {
+        RecordingId::parse(day, time).unwrap()
+    }
+
+    #[test]
+    fn days_and_times_are_listed_newest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "front/2020-09-07/12.13.12",
+            "front/2020-09-07/12.25.43",
+            "front/2020-10-01/00.00.00",
+            "back/2020-09-08/01.02.03",
+        ] {
+            fs::create_dir_all(dir.path().join("recordings").join(name)).unwrap();
+        }
+        for other in
+            ["front/2020-9-7/12.13.12", "front/2020-09-07/tmp", "Front/2020-09-07/12.13.12", "2019-01-01/12.13.12"]
+        {
+            fs::create_dir_all(dir.path().join("recordings").join(other)).unwrap();
+        }
+        let store = store(dir.path());
+        let text = |days: Vec<Day>| {
+            let times = |day: &Day| day.times.iter().map(|time| id::time_name(*time)).collect::<Vec<_>>().join(" ");
+            days.iter().map(|day| format!("{} {}", id::day_name(day.day), times(day))).collect::<Vec<_>>()
+        };
+        assert_eq!(text(store.days("front")), ["2020-10-01 00.00.00", "2020-09-07 12.25.43 12.13.12"]);
+        assert_eq!(text(store.days("back")), ["2020-09-08 01.02.03"]);
+        assert_eq!(store.days("Front"), []);
+        assert_eq!(store.days("2019-01-01"), []);
+        let day = id::parse_day("2020-09-07").unwrap();
+        assert_eq!(store.times("front", day).len(), 2);
+        assert_eq!(store.times("back", day), []);
+    }
+
+    #[test]
+    fn recordings_by_time_and_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let ids = record(&store, "front", 1..4);
+        let query = |query: Query| store.recordings("front", &query).iter().map(|r| r.event).collect::<Vec<_>>();
+        assert_eq!(query(Query::default()), [3, 2, 1]);
+        assert_eq!(query(Query { limit: Some(2), ..Query::default() }), [3, 2]);
+        let shown = store.recording("front", ids[0]).unwrap();
+        let after = shown.start + shown.duration + Duration::from_secs(1);
+        assert_eq!(query(Query { since: Some(after), ..Query::default() }), [0; 0]);
+        assert_eq!(query(Query { since: Some(shown.start), until: Some(after), ..Query::default() }), [3, 2, 1]);
+        assert_eq!(query(Query { until: Some(shown.start), ..Query::default() }), [0; 0]);
+    }
+
+    #[test]
+    fn a_protected_recording_is_not_deleted_until_it_is_free_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let ids = record(&store, "front", 1..4);
+        store.protect("front", ids[1], true).unwrap();
+        store.protect("front", ids[1], true).unwrap();
+        assert!(matches!(store.delete("front", ids[1]), Err(StoreError::Protected)));
+        assert!(super::tests::store(dir.path()).recording("front", ids[1]).unwrap().protected);
+        let deleted = store.delete_day("front", ids[0].day).unwrap();
+        assert_eq!((deleted.deleted, deleted.protected), (vec![ids[0], ids[2]], vec![ids[1]]));
+        store.protect("front", ids[1], false).unwrap();
+        assert!(!store.recording("front", ids[1]).unwrap().protected);
+        store.delete("front", ids[1]).unwrap();
+        assert_eq!(store.days("front"), []);
+        assert!(matches!(store.delete_day("front", ids[0].day), Err(StoreError::NotFound)));
+        assert!(!dir.path().join("recordings/front/2020-09-07").exists());
+    }
+
+    #[test]
+    fn what_is_taken_away_by_hand_drops_out_and_what_is_put_there_appears() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let ids = record(&store, "front", 1..4);
+        let folder = |id: RecordingId| dir.path().join(format!("recordings/front/{id}"));
+        fs::remove_dir_all(folder(ids[0])).unwrap();
+        assert!(matches!(store.open_video("front", ids[0]), Err(StoreError::NotFound)));
+        assert_eq!(store.recordings("front", &Query::default()).len(), 2);
+        assert!(matches!(store.delete("front", ids[0]), Err(StoreError::NotFound)));
+        fs::create_dir_all(dir.path().join("recordings/attic/2019-01-01")).unwrap();
+        fs::rename(folder(ids[1]), dir.path().join("recordings/attic/2019-01-01/01.01.01")).unwrap();
+        store.refresh().unwrap();
+        assert_eq!(store.recordings("front", &Query::default()).len(), 1);
+        assert_eq!(store.recordings("attic", &Query::default())[0].event, 2);
+        fs::remove_file(folder(ids[2]).join("trigger.jpg")).unwrap();
+        assert!(matches!(store.open_trigger("front", ids[2]), Err(StoreError::NotFound)));
+        assert!(store.open_video("front", ids[2]).is_ok(), "only its picture is gone");
+    }
+
+    #[test]
+    fn nothing_is_read_through_a_link() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("secret"), "s").unwrap();
+        let recordings = dir.path().join("recordings");
+        let folder = recordings.join("front/2020-09-07/12.00.00");
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["video.h264", "trigger.jpg", "index"] {
+            symlink(outside.path().join("secret"), folder.join(name)).unwrap();
+        }
+        symlink(&folder, recordings.join("front/2020-09-07/13.00.00")).unwrap();
+        symlink(recordings.join("front"), recordings.join("back")).unwrap();
+        let store = store(dir.path());
+        let listed = named("2020-09-07", "12.00.00");
+        assert_eq!(store.recordings("front", &Query::default()).len(), 1);
+        assert!(matches!(store.open_video("front", listed), Err(StoreError::NotFound)));
+        assert!(matches!(store.open_trigger("front", listed), Err(StoreError::NotFound)));
+        assert!(matches!(store.read_index("front", listed), Err(StoreError::NotFound)));
+        assert_eq!(store.days("back"), []);
+        for camera in ["back", "..", "front/..", ""] {
+            assert!(matches!(store.open_video(camera, listed), Err(StoreError::NotFound)), "{camera}");
+        }
+        // Swapped for a link after it was listed.
+        let moved = outside.path().join("moved");
+        fs::rename(&folder, &moved).unwrap();
+        symlink(&moved, &folder).unwrap();
+        assert!(matches!(store.delete("front", listed), Err(StoreError::NotFound)));
+        assert!(moved.join("index").symlink_metadata().is_ok());
+        // And a camera's folder that is one cannot be recorded into.
+        let header = store.create("back", Timestamp::UNIX_EPOCH, header());
+        assert!(header.is_err());
+    }
+
+    fn header() -> Header {
+        let event = event(1);
+        Header {
+            event: 1,
+            part: 0,
+            cause: Some(event.cause),
+            trigger_pts: event.trigger.pts,
+            trigger_wall_us: event.trigger.wall.as_microsecond(),
+            size: units()[0].size,
+            changed: 0.0,
+            clock_synchronised: true,
+            times_assumed: false,
+        }
+    }
+
+    #[test]
+    fn the_one_being_written_is_listed_and_not_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let (id, mut files) = store.create("front", event(1).trigger.wall, header()).unwrap();
+        files.append(0, &units()[..20]).unwrap();
+        store.progress("front", id, &files);
+        let shown = store.recording("front", id).unwrap();
+        assert!(shown.writing);
+        assert_eq!(shown.duration, Duration::from_millis(1900));
+        assert!(matches!(store.delete("front", id), Err(StoreError::BeingWritten)));
+        assert_eq!(store.delete_day("front", id.day).unwrap().being_written, [id]);
+        store.refresh().unwrap();
+        store.protect("front", id, true).unwrap();
+        store.progress("front", id, &files);
+        assert!(store.recording("front", id).unwrap().protected, "protected while it is written");
+    }
+
+    #[test]
+    fn the_recordings_folder_is_made_again_on_its_own_file_system_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open_in(dir.path(), TimeZone::UTC).unwrap();
+        fs::remove_dir_all(dir.path().join("recordings")).unwrap();
+        store.create("front", Timestamp::UNIX_EPOCH, header()).unwrap();
+        fs::remove_dir_all(dir.path().join("recordings")).unwrap();
+        // As if the disk had been taken away, and only the mount point were left.
+        store.device += 1;
+        let error = store.create("front", Timestamp::UNIX_EPOCH, header()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(!dir.path().join("recordings").exists());
+    }
+
+    #[test]
+    fn events_are_numbered_on_after_the_file_with_the_number_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(dir.path());
+        assert_eq!((first.next_event_id(), first.next_event_id()), (1, 2));
+        record(&first, "front", 40..41);
+        fs::remove_dir_all(dir.path().join("state")).unwrap();
+        assert_eq!(store(dir.path()).next_event_id(), 41);
+    }
+
+    #[test]
+    fn ten_thousand_recordings_are_listed_fast() {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let model = record(&store(dir.path()), "front", 1..2)[0];
+        let model = dir.path().join(format!("recordings/front/{model}"));
+        for n in 0..10_000 {
+            let (day, minute) = (n / 500, n % 500);
+            let name = format!("recordings/many/2021-03-{:02}/{:02}.{:02}.00", day + 1, minute / 60, minute % 60);
+            let folder = dir.path().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::hard_link(model.join("video.h264"), folder.join("video.h264")).unwrap();
+            fs::copy(model.join("index"), folder.join("index")).unwrap();
+        }
+        let mut took = Vec::new();
+        let mut timed = |what: &'static str, f: &mut dyn FnMut() -> usize| {
+            let started = Instant::now();
+            let count = f();
+            took.push((what, count, started.elapsed()));
+        };
+        let mut opened = None;
+        timed("open", &mut || opened.insert(store(dir.path())).days("many").len());
+        let store = opened.unwrap();
+        timed("names", &mut || store.days("many").iter().map(|day| day.times.len()).sum());
+        timed("a page, first time", &mut || {
+            store.recordings("many", &Query { limit: Some(100), ..Query::default() }).len()
+        });
+        timed("details, first time", &mut || store.recordings("many", &Query::default()).len());
+        timed("details", &mut || store.recordings("many", &Query::default()).len());
+        // Bounds with room for a busy machine; a reader of 10,000 folders per request takes longer than the first.
+        let most_ms = [1500, 100, 200, 10_000, 300];
+        for ((what, count, time), most_ms) in took.iter().zip(most_ms) {
+            assert!(time.as_millis() < most_ms, "{what}: {time:?}");
+            let expected = if *what == "open" {
+                20
+            } else if what.starts_with("a page") {
+                100
+            } else {
+                10_000
+            };
+            assert_eq!(*count, expected, "{what}");
+        }
+    }
 }

@@ -42,19 +42,24 @@ fn encode(size: Resolution) -> Vec<Bytes> {
 
 /// 120 access units from [`FIRST`] on, all of which share their bytes with those of other calls.
 pub fn units() -> Vec<AccessUnit> {
-    static LARGE: OnceLock<Vec<Bytes>> = OnceLock::new();
-    let size = Resolution::new(160, 120);
-    timed(LARGE.get_or_init(|| encode(size)), size)
+    static CLIP: OnceLock<Vec<Bytes>> = OnceLock::new();
+    timed(&CLIP, Resolution::new(160, 120))
 }
 
 /// As [`units`], turned by 90°.
 pub fn turned_units() -> Vec<AccessUnit> {
-    static TURNED: OnceLock<Vec<Bytes>> = OnceLock::new();
-    let size = Resolution::new(120, 160);
-    timed(TURNED.get_or_init(|| encode(size)), size)
+    static CLIP: OnceLock<Vec<Bytes>> = OnceLock::new();
+    timed(&CLIP, Resolution::new(120, 160))
 }
 
-fn timed(units: &[Bytes], size: Resolution) -> Vec<AccessUnit> {
+/// As [`units`], of so few bytes that each can be tried.
+pub fn small_units() -> Vec<AccessUnit> {
+    static CLIP: OnceLock<Vec<Bytes>> = OnceLock::new();
+    timed(&CLIP, Resolution::new(48, 32))
+}
+
+fn timed(clip: &OnceLock<Vec<Bytes>>, size: Resolution) -> Vec<AccessUnit> {
+    let units = clip.get_or_init(|| encode(size));
     assert_eq!(units.len(), 120);
     let unit = |(i, bytes): (usize, &Bytes)| {
         let after = Duration::from_millis(1000 / FPS as u64) * i as u32;

@@ -719,7 +719,7 @@ mod tests {
         let refused = writer.record(&event, &ring, true, || None);
         assert_eq!(refused, Err(WriteError::DiskFull { path: "recordings/front".into() }));
         assert!(matches!(writer.status().state(), State::Blocked(_)));
-        assert_eq!(store.all(), []);
+        assert_eq!(store.days("front"), []);
     }
 
     /// A file system in memory; needs the right to mount one.
