@@ -10,7 +10,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("data", &["media", "settings", "clock", "event"]),
     ("camera border", &["camera"]),
     ("config", &["config"]),
-    ("pure", &["ring", "h264", "mjpeg", "motion", "overlay", "picture", "scale", "recording/policy", "recording/index"]),
+    (
+        "pure",
+        &["ring", "h264", "mjpeg", "motion", "overlay", "picture", "scale", "recording/policy", "recording/index"],
+    ),
     ("edges", &["codec", "recording"]),
     ("pipeline", &["pipeline"]),
     ("web", &["web"]),
@@ -75,7 +78,8 @@ fn layer(module: &str) -> Option<(usize, &'static str)> {
 
 /// Paths behind every `crate::` in the code, as `a/b`.
 fn imports(text: &str) -> Vec<String> {
-    let code: String = without_tests(text).lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String =
+        without_tests(text).lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     for rest in code.split("crate::").skip(1) {
         let path: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
