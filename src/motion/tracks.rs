@@ -24,8 +24,10 @@ const STAYS_AREAS: u32 = 3;
 /// behind in a compressed picture.
 const LEAST_ACTIVITY: f32 = 0.12;
 const ACTIVITY_S: f32 = 0.35;
-/// Weight of the newest step in a thing's velocity.
-const NEWEST: f32 = 0.5;
+/// Weight of the newest step in a thing's velocity, and the least part of its speed that must be left when to and fro are
+/// added up.
+const NEWEST: f32 = 0.4;
+const DIRECT: f32 = 0.5;
 
 /// One thing followed.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +41,8 @@ struct Track {
     /// Cells per second.
     velocity: (f32, f32),
     first: (f32, f32),
-    /// Cells its centre has moved altogether.
-    path: f32,
+    /// How fast its centre moves, whereto be it.
+    speed: f32,
     /// Smoothed share of its cells that moved.
     activity: f32,
     confirmed: bool,
@@ -117,7 +119,7 @@ impl Track {
             looks: u32::from(enough),
             velocity: (0.0, 0.0),
             first: blob.centre(),
-            path: 0.0,
+            speed: 0.0,
             activity: blob.active as f32 / blob.area as f32,
             confirmed: false,
             taken: true,
@@ -143,12 +145,12 @@ impl Track {
     fn see(&mut self, blob: &Blob, enough: bool, dt: f32) {
         let ((x, y), (ox, oy)) = (blob.centre(), self.blob.centre());
         let elapsed = self.unseen_s.max(1e-3);
-        self.path += (x - ox).hypot(y - oy);
         let newest = ((x - ox) / elapsed, (y - oy) / elapsed);
         self.velocity = (
             self.velocity.0 + NEWEST * (newest.0 - self.velocity.0),
             self.velocity.1 + NEWEST * (newest.1 - self.velocity.1),
         );
+        self.speed += NEWEST * (newest.0.hypot(newest.1) - self.speed);
         self.looks += u32::from(enough);
         self.blob = *blob;
         self.unseen_s = 0.0;
@@ -182,7 +184,8 @@ impl Track {
             PERSIST_S
         };
         // More than the jitter of its outline, and to somewhere rather than to and fro.
-        let travels = travel > 1.5 + 0.25 * size.min(12.0) && travel > 0.5 * self.path;
+        let travels =
+            travel > 1.5 + 0.25 * size.min(12.0) && self.velocity.0.hypot(self.velocity.1) > DIRECT * self.speed;
         let large = self.blob.strong >= STAYS_AREAS * demand.area;
         let stays = !demand.travel && large && self.age_s > STAYS_S && self.activity > STAYS_ACTIVITY;
         (travels && self.age_s >= persist_s) || stays
