@@ -96,7 +96,7 @@ impl Parts {
     /// # Errors
     ///
     /// After an error the stream is lost: open it again.
-    pub fn next(&mut self) -> Result<Option<Bytes>, SplitError> {
+    pub fn next_part(&mut self) -> Result<Option<Bytes>, SplitError> {
         loop {
             self.state = match self.state {
                 State::Between => match self.skip_boundary()? {
@@ -242,7 +242,7 @@ impl Pictures {
     /// # Errors
     ///
     /// After an error the stream is lost: open it again.
-    pub fn next(&mut self) -> Result<Option<Bytes>, SplitError> {
+    pub fn next_picture(&mut self) -> Result<Option<Bytes>, SplitError> {
         loop {
             if self.walked == 0 && !self.find_start() {
                 return Ok(None);
@@ -402,7 +402,7 @@ mod tests {
         let mut found = Vec::new();
         for piece in body.chunks(step) {
             parts.push(piece);
-            while let Some(part) = parts.next().unwrap() {
+            while let Some(part) = parts.next_part().unwrap() {
                 found.push(part);
             }
         }
@@ -414,7 +414,7 @@ mod tests {
         let mut found = Vec::new();
         for piece in body.chunks(step) {
             pictures.push(piece);
-            while let Some(picture) = pictures.next().unwrap() {
+            while let Some(picture) = pictures.next_picture().unwrap() {
                 found.push(picture);
             }
         }
@@ -482,7 +482,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut announced = Parts::new("F").unwrap();
         announced.push(format!("--F\r\nContent-Length: {}\r\n\r\n", MAX_PICTURE_BYTES + 1).as_bytes());
-        assert_eq!(announced.next(), Err(SplitError::TooLarge));
+        assert_eq!(announced.next_part(), Err(SplitError::TooLarge));
 
         let megabyte = vec![b'x'; 1 << 20];
         let feed = |start: &[u8]| {
@@ -490,7 +490,7 @@ mod tests {
             parts.push(start);
             (0..20).find_map(|_| {
                 parts.push(&megabyte);
-                parts.next().err()
+                parts.next_part().err()
             })
         };
         assert_eq!(feed(b"--F\r\n\r\n"), Some(SplitError::TooLarge));
@@ -500,19 +500,19 @@ mod tests {
         let mut lines = Parts::new("F").unwrap();
         lines.push(b"--F\r\n");
         lines.push(&b"a: b\r\n".repeat(2000));
-        assert_eq!(lines.next(), Err(SplitError::HeaderTooLarge));
+        assert_eq!(lines.next_part(), Err(SplitError::HeaderTooLarge));
 
         let mut pictures = Pictures::default();
         pictures.push(&[0xff, 0xd8, 0xff, 0xda, 0, 2]);
         let error = (0..20).find_map(|_| {
             pictures.push(&megabyte);
-            pictures.next().err()
+            pictures.next_picture().err()
         });
         assert_eq!(error, Some(SplitError::TooLarge));
         let mut junk = Pictures::default();
         for _ in 0..20 {
             junk.push(&megabyte);
-            assert_eq!(junk.next(), Ok(None));
+            assert_eq!(junk.next_picture(), Ok(None));
         }
         assert_eq!(junk.buffer.len(), 0);
     }
@@ -586,8 +586,8 @@ mod tests {
             for piece in bytes.chunks(step) {
                 split.push(piece);
                 walk.push(piece);
-                while let Ok(Some(_)) = split.next() {}
-                while let Ok(Some(picture)) = walk.next() {
+                while let Ok(Some(_)) = split.next_part() {}
+                while let Ok(Some(picture)) = walk.next_picture() {
                     prop_assert!(picture.starts_with(&SOI));
                 }
             }

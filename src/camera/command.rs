@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::stamp::Stamper;
 use super::{Camera, CameraError, Capture, STALL_S};
@@ -32,6 +32,8 @@ const ENDING: Duration = Duration::from_secs(1);
 pub struct Program {
     name: String,
     child: Child,
+    /// Its process group, until it has been reaped.
+    group: Option<Pid>,
     output: ChildStdout,
     /// What it said last on its standard error.
     complaint: Arc<Mutex<String>>,
@@ -74,6 +76,7 @@ impl Program {
         let _ = rustix::pipe::fcntl_setpipe_size(&output, PIPE_BYTES);
         let program = Self {
             name: name.clone(),
+            group: Pid::from_raw(child.id() as i32),
             child,
             output,
             complaint: Arc::clone(&complaint),
@@ -111,17 +114,29 @@ impl Program {
     /// Why there are no frames any more.
     fn ended(&mut self) -> CameraError {
         let deadline = Instant::now() + ENDING;
-        let status = loop {
-            match self.child.try_wait() {
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-                Ok(status) => break status,
-                Err(error) => return self.lost(format!("its end cannot be waited for: {error}")),
-            }
-        };
+        while !self.has_exited() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let status = self.has_exited().then(|| self.kill()).flatten();
         let said = self.complaint.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let end = status
             .map_or("it has closed its output".to_owned(), |status: ExitStatus| format!("it has ended ({status})"));
         self.lost(if said.is_empty() { end } else { format!("{end}: {said}") })
+    }
+
+    /// Whether it has ended by itself. Leaves it unreaped.
+    fn has_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.group.is_some_and(|group| matches!(waitid(WaitId::Pid(group), options), Ok(Some(_))))
+    }
+
+    /// Kills it with all its children and reaps it; how it ended.
+    fn kill(&mut self) -> Option<ExitStatus> {
+        // The group has the child's number, which nobody else can have before the child has been reaped.
+        if let Some(group) = self.group.take() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        self.child.wait().ok()
     }
 }
 
@@ -159,12 +174,7 @@ impl Camera for Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // The group's number is the child's, and stays taken until the child has been waited for. If it has been, its
-        // own children may be left: they get a broken pipe.
-        if let (Ok(None), Some(group)) = (self.child.try_wait(), Pid::from_raw(self.child.id() as i32)) {
-            let _ = kill_process_group(group, Signal::KILL);
-            let _ = self.child.wait();
-        }
+        self.kill();
     }
 }
 

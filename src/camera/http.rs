@@ -59,8 +59,8 @@ impl Splitter {
 
     fn next(&mut self) -> Result<Option<Bytes>, SplitError> {
         match self {
-            Splitter::Parts(parts) => parts.next(),
-            Splitter::Pictures(pictures) => pictures.next(),
+            Splitter::Parts(parts) => parts.next_part(),
+            Splitter::Pictures(pictures) => pictures.next_picture(),
         }
     }
 }
@@ -92,7 +92,7 @@ impl Http {
                     Framing::Still => {
                         let first = Some(still(response).await.map_err(&unavailable)?);
                         let interval = Duration::from_secs(1) / fps.max(1);
-                        Ok(Feed::Stills { first, pace: Pace::new(), interval })
+                        Ok(Feed::Stills { first, pace: Pace::from_now(), interval })
                     }
                     Framing::Other(kind) => Err(unavailable(format!(
                         "it answers with {kind}, not with MJPEG or a JPEG: look up the address of its stream"
@@ -116,7 +116,8 @@ impl Http {
                 runtime.block_on(async { timeout_at(deadline(Instant::now()), next_part(response, splitter)).await })
             }
             Feed::Stills { first, pace, interval } => {
-                pace.wait(*interval);
+                pace.wait();
+                pace.advance(*interval);
                 if let Some(first) = first.take() {
                     return Ok(first);
                 }

@@ -3,6 +3,7 @@
 //! A source yields JPEGs or raw I420 frames and nothing else; decoding is the pipeline's. One thread owns a source and
 //! calls it in a loop; reopening after a failure is the pipeline's too (`pipeline::grab`).
 
+pub mod clip;
 pub mod command;
 pub mod http;
 pub mod pattern;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::clip::Clip;
 use self::command::Program;
 use self::http::Http;
 use self::pattern::Pattern;
@@ -142,7 +144,8 @@ pub fn open(request: &Request, pool: &FramePool, brightness: BrightnessProbe) ->
             Box::new(Http::open(url, credentials_file.as_deref(), *fps, stamper)?)
         }
         Source::Command(words) => Box::new(Program::start(words, *size, pool, stamper)?),
-        Source::Clip { .. } | Source::V4l2(_) => {
+        Source::Clip { path, looped } => Box::new(Clip::open(path, *looped, *fps, pool, stamper)?),
+        Source::V4l2(_) => {
             return Err(CameraError::Unavailable {
                 what: source.to_string(),
                 cause: "this version cannot open it".to_owned(),

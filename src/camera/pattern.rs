@@ -39,7 +39,7 @@ impl Pattern {
             scene: Scene::new(seed, size, fps),
             interval: Duration::from_secs(1) / fps,
             number: 0,
-            pace: Pace::new(),
+            pace: Pace::from_now(),
             pool: pool.clone(),
             stamper,
         }
@@ -48,7 +48,8 @@ impl Pattern {
 
 impl Camera for Pattern {
     fn next(&mut self) -> Result<Capture, CameraError> {
-        self.pace.wait(self.interval);
+        self.pace.wait();
+        self.pace.advance(self.interval);
         let moment = self.stamper.now();
         let mut frame = self.pool.frame(self.scene.size, moment);
         self.scene.draw(self.number, &mut frame);
@@ -245,7 +246,7 @@ mod tests {
         for number in 0..400 {
             let into = f64::from(number % 200) / 10.0;
             let area = changed(&still, &drawn(&scene, number));
-            if into < ENTER_S || into >= LEAVE_S {
+            if !(ENTER_S..LEAVE_S).contains(&into) {
                 assert_eq!(area, 0.0, "picture {number}");
             } else if (ENTER_S + 0.8..LEAVE_S - 0.8).contains(&into) {
                 assert!(area > 0.04, "picture {number}: {area}");

@@ -56,18 +56,22 @@ impl Pace {
     const CATCH_UP: Duration = Duration::from_secs(1);
 
     /// The first picture is due now.
-    pub fn new() -> Self {
+    pub fn from_now() -> Self {
         Self { due: Instant::now() }
     }
 
-    /// Blocks until the picture is due, and makes the next one due `interval` later.
-    pub fn wait(&mut self, interval: Duration) {
+    /// Blocks until the picture is due.
+    pub fn wait(&mut self) {
         let now = Instant::now();
         if let Some(early) = self.due.checked_duration_since(now) {
             thread::sleep(early);
         } else if now - self.due > Self::CATCH_UP {
             self.due = now;
         }
+    }
+
+    /// Makes the next picture due `interval` after the one before.
+    pub fn advance(&mut self, interval: Duration) {
         self.due += interval;
     }
 }
@@ -97,16 +101,18 @@ mod tests {
     fn the_pace_is_kept_on_average_and_a_long_pause_is_not_made_up_for() {
         let interval = Duration::from_millis(10);
         let start = Instant::now();
-        let mut pace = Pace::new();
+        let mut pace = Pace::from_now();
         for _ in 0..6 {
-            pace.wait(interval);
+            pace.wait();
+            pace.advance(interval);
         }
         assert!(start.elapsed() >= 5 * interval);
 
         pace.due = Instant::now() - Duration::from_secs(10);
         let start = Instant::now();
         for _ in 0..4 {
-            pace.wait(interval);
+            pace.wait();
+            pace.advance(interval);
         }
         assert!(start.elapsed() >= 3 * interval);
     }
