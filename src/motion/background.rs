@@ -110,7 +110,7 @@ impl Background {
             let d = now - *level;
             let change = d.abs();
             let distrust = (RESTLESS_STEP * (*restless - RESTLESS_FREE)).clamp(0.0, RESTLESS_MOST);
-            let threshold = (floor + factor * *noise) * (1.0 + distrust);
+            let threshold = (floor * (0.6 + *level * 0.0033) + factor * *noise) * (1.0 + distrust);
             let weak = change > threshold * WEAK_PART;
             let strong = change > threshold;
             let active = (now - *recent).abs() > threshold * 0.7;

@@ -88,6 +88,11 @@ const HOLD_S: f32 = 0.3;
 /// Time constant (s) in which a change of light is forgotten.
 const UNREST_S: f32 = 0.5;
 
+/// Levels of recent change from which on what merely appears may be light.
+const RESTLESS: f32 = 5.0;
+/// A part of the picture larger than this that is only lit differently makes the light restless.
+const LIT_PART: f32 = 0.05;
+
 /// What the light does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -116,6 +121,13 @@ impl Transition {
         self.unrest = (self.unrest * (-dt / UNREST_S).exp()).max(light.shift());
     }
 
+    /// Takes in that `lit` of the picture is only lit differently and `changed` of it shows something else.
+    pub fn see_parts(&mut self, lit: f32, changed: f32) {
+        if lit > LIT_PART && lit > 2.0 * changed {
+            self.unrest = self.unrest.max(RESTLESS);
+        }
+    }
+
     /// Levels by which cells may be off because the light moves: half of what it moved, since a straight line fits it that badly.
     pub fn doubt(&self) -> f32 {
         0.5 * self.unrest
@@ -123,7 +135,7 @@ impl Transition {
 
     /// Whether the light moves so much that what merely appears may be light.
     pub fn restless(&self) -> bool {
-        self.unrest > 4.0
+        self.unrest >= 0.8 * RESTLESS
     }
 
     /// What to make of it when `part` of the picture differs from the background. `light` as in [`Transition::see`]; `expected` says

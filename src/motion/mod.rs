@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::config::{MotionConfig, Zone};
 use crate::media::{Luma, Pts, Region};
 use background::{Background, Terms};
-use blobs::{Blob, Blobs, STRONG, WEAK};
+use blobs::{Blob, Blobs, STRONG};
 use grid::{Grid, Reducer};
 use light::{Phase, Transition};
 use texture::Texture;
@@ -164,6 +164,8 @@ impl Detector {
         }
         self.compare(dt);
         let part = self.changed.iter().filter(|changed| **changed).count() as f32 / self.grid.cells() as f32;
+        let lit = self.flags.iter().filter(|f| **f & blobs::LIT != 0).count() as f32 / self.grid.cells() as f32;
+        self.transition.see_parts(lit, part);
         let phase = self.transition.phase(light, part, pts < self.expected_until, dt);
         if phase == Phase::Changed || self.rebase {
             self.background.replace(&self.now);

@@ -69,6 +69,24 @@ impl Texture {
                 judge(&self.columns, &mut flags[start..start + w]);
             }
         }
+        extend(flags, width, height);
+    }
+}
+
+/// The border cells have no gradient: they are what their neighbours are.
+fn extend(flags: &mut [u8], width: usize, height: usize) {
+    let mut follow = |cell: usize, neighbour: usize| {
+        if flags[neighbour] & LIT != 0 && flags[cell] & WEAK != 0 {
+            flags[cell] = flags[cell] & !(WEAK | STRONG) | LIT;
+        }
+    };
+    for y in 1..height - 1 {
+        follow(y * width, y * width + 1);
+        follow(y * width + width - 1, y * width + width - 2);
+    }
+    for x in 0..width {
+        follow(x, x + width);
+        follow((height - 1) * width + x, (height - 2) * width + x);
     }
 }
 
