@@ -97,23 +97,3 @@ fn average_rows(data: &mut [u8], to: usize, from: usize, len: usize) {
         *to = (*a as u16 + *b as u16).div_ceil(2) as u8;
     }
 }
-
-/// Fills a frame from packed YCbCr 4:4:4 with rows of `stride` pixels, cropping and averaging as [`fill`].
-pub fn fill_from_packed(frame: &mut Frame, packed: &[u8], stride: usize) {
-    let width = frame.size().width as usize;
-    let [y, u, v] = frame.planes_mut();
-    let rows = packed.chunks_exact(3 * stride);
-    for (to, row) in y.chunks_exact_mut(width).zip(rows) {
-        for (to, pixel) in to.iter_mut().zip(row.chunks_exact(3)) {
-            *to = pixel[0];
-        }
-    }
-    let pairs = packed.chunks_exact(6 * stride);
-    for ((u, v), pair) in u.chunks_exact_mut(width / 2).zip(v.chunks_exact_mut(width / 2)).zip(pairs) {
-        let (above, below) = pair.split_at(3 * stride);
-        for (((u, v), a), b) in u.iter_mut().zip(v).zip(above.chunks_exact(6)).zip(below.chunks_exact(6)) {
-            let mean = |i: usize| ((a[i] as u16 + a[i + 3] as u16 + b[i] as u16 + b[i + 3] as u16 + 2) / 4) as u8;
-            (*u, *v) = (mean(1), mean(2));
-        }
-    }
-}

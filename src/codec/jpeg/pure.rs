@@ -7,7 +7,6 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::planes::{self, Plane, Sharing};
 use super::{JpegError, JpegHeader};
 use crate::media::{Frame, FramePool, Luma, Moment};
 use crate::scale;
@@ -30,11 +29,16 @@ struct Opened<'a> {
     zune: Zune<'a>,
     header: JpegHeader,
     width: usize,
-    height: usize,
     grey: bool,
 }
 
+/// Reads the header and shows the decoder no end-of-image marker: it would take one that comes too early for the end, and
+/// zeros for the rest of the picture, while data that ends too early is an error to it (but for the last block or two). A
+/// progressive picture, marked by SOF2, needs its end: only its header and scans are checked.
 fn open(jpeg: &[u8], colours: ColorSpace) -> Result<Opened<'_>, JpegError> {
+    let progressive = memchr::memmem::find(jpeg, &[0xff, 0xc2]).is_some();
+    let end = memchr::memmem::rfind(jpeg, &[0xff, 0xd9]).filter(|_| !progressive);
+    let jpeg = &jpeg[..end.unwrap_or(jpeg.len())];
     let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(colours);
     let mut zune = Zune::new_with_options(ZCursor::new(jpeg), options);
     zune.decode_headers().map_err(corrupt)?;
@@ -48,7 +52,7 @@ fn open(jpeg: &[u8], colours: ColorSpace) -> Result<Opened<'_>, JpegError> {
     if grey {
         zune.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
     }
-    Ok(Opened { zune, header, width, height, grey })
+    Ok(Opened { zune, header, width, grey })
 }
 
 pub struct Decoder {
@@ -61,39 +65,61 @@ impl Decoder {
     }
 
     /// Decodes into the scratch memory: packed YCbCr 4:4:4, or luma alone.
-    fn decode_packed(&mut self, jpeg: &[u8], opened: &mut Opened) -> Result<(), JpegError> {
+    fn decode_packed(&mut self, opened: &mut Opened) -> Result<(), JpegError> {
         let len = opened.zune.output_buffer_size().ok_or_else(|| JpegError::Corrupt("it has no size".to_owned()))?;
         self.scratch.resize(len, 0);
-        opened.zune.decode_into(&mut self.scratch).map_err(corrupt)?;
-        whole(jpeg)
+        opened.zune.decode_into(&mut self.scratch).map_err(corrupt)
     }
 
     pub fn decode(&mut self, jpeg: &[u8], moment: Moment, pool: &FramePool) -> Result<Frame, JpegError> {
         let mut opened = open(jpeg, ColorSpace::YCbCr)?;
-        self.decode_packed(jpeg, &mut opened)?;
+        self.decode_packed(&mut opened)?;
         let mut frame = pool.frame(opened.header.size, moment);
         if opened.grey {
-            planes::fill_grey(&mut frame, Plane { data: &self.scratch, stride: opened.width });
+            fill_from_grey(&mut frame, &self.scratch, opened.width);
         } else {
-            planes::fill_from_packed(&mut frame, &self.scratch, opened.width);
+            fill_from_packed(&mut frame, &self.scratch, opened.width);
         }
         Ok(frame)
     }
 
     pub fn decode_luma(&mut self, jpeg: &[u8], scale: usize, out: &mut Luma) -> Result<(), JpegError> {
         let mut opened = open(jpeg, ColorSpace::Luma)?;
-        self.decode_packed(jpeg, &mut opened)?;
+        self.decode_packed(&mut opened)?;
         let size = opened.header.size;
         scale::shrink_plane(&self.scratch, opened.width, size, scale, out);
         Ok(())
     }
 }
 
-/// The decoder takes an end-of-image marker that comes too early for the end of a picture, and grey for the rest of it.
-fn whole(jpeg: &[u8]) -> Result<(), JpegError> {
-    let body = jpeg.trim_ascii_end();
-    let _ = body;
-    Ok(())
+/// Fills a frame from packed YCbCr 4:4:4 with rows of `stride` pixels, cropped to its size, the chroma averaged.
+fn fill_from_packed(frame: &mut Frame, packed: &[u8], stride: usize) {
+    let width = frame.size().width as usize;
+    let [y, u, v] = frame.planes_mut();
+    let rows = packed.chunks_exact(3 * stride);
+    for (to, row) in y.chunks_exact_mut(width).zip(rows) {
+        for (to, pixel) in to.iter_mut().zip(row.chunks_exact(3)) {
+            *to = pixel[0];
+        }
+    }
+    let pairs = packed.chunks_exact(6 * stride);
+    for ((u, v), pair) in u.chunks_exact_mut(width / 2).zip(v.chunks_exact_mut(width / 2)).zip(pairs) {
+        let (above, below) = pair.split_at(3 * stride);
+        for (((u, v), a), b) in u.iter_mut().zip(v).zip(above.chunks_exact(6)).zip(below.chunks_exact(6)) {
+            let mean = |i: usize| ((a[i] as u16 + a[i + 3] as u16 + b[i] as u16 + b[i + 3] as u16 + 2) / 4) as u8;
+            (*u, *v) = (mean(1), mean(2));
+        }
+    }
+}
+
+fn fill_from_grey(frame: &mut Frame, luma: &[u8], stride: usize) {
+    let width = frame.size().width as usize;
+    let [y, u, v] = frame.planes_mut();
+    for (to, row) in y.chunks_exact_mut(width).zip(luma.chunks_exact(stride)) {
+        to.copy_from_slice(&row[..width]);
+    }
+    u.fill(128);
+    v.fill(128);
 }
 
 pub struct Encoder {
