@@ -1,0 +1,132 @@
+//! The HTTP interface: which path is answered by which file, and what all of them share.
+//!
+//! | file | noun |
+//! | --- | --- |
+//! | `control` | start, stop, record, status of a camera |
+//! | `cameras` | the list of all cameras |
+//! | `config` | picture settings |
+//! | `recordings` | list, download, protect, delete |
+//! | `mjpeg`, `snapshot` | live pictures |
+//! | `health`, `metrics` | evidence for people and for monitoring |
+//! | `page` | the embedded web app |
+//! | `access`, `problem`, `extract`, `listen` | rules, errors, requests, sockets: no paths of their own |
+//!
+//! Handlers only translate: what a camera does is `pipeline`'s, what is kept `recording`'s. What users read about it is
+//! `ancillary/docs/api.md`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, patch, post};
+use tokio::sync::watch;
+
+use self::access::{administer, operate};
+use crate::config::{Config, Web as Options};
+use crate::pipeline::CameraHandle;
+use crate::recording::store::Store;
+
+mod access;
+mod cameras;
+mod config;
+mod control;
+mod extract;
+mod health;
+mod listen;
+mod metrics;
+mod mjpeg;
+mod page;
+mod problem;
+mod recordings;
+mod snapshot;
+
+pub use listen::{ListenError, Listener};
+
+/// What the interface is about; every handler has it.
+pub struct Web {
+    options: Options,
+    cameras: BTreeMap<String, CameraHandle>,
+    /// The camera that is served at the root: one of `cameras`.
+    default_camera: String,
+    /// What all cameras together record at most, in kbit/s: what the disk's room is measured by.
+    recorded_kbit: u32,
+    store: Arc<Store>,
+    /// Turns true when the daemon ends, and with it every endless answer.
+    closing: watch::Receiver<bool>,
+}
+
+impl Web {
+    /// An interface to these cameras of this configuration, until `closing` turns true.
+    pub fn new(
+        config: &Config,
+        store: Arc<Store>,
+        cameras: impl IntoIterator<Item = CameraHandle>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            options: config.web.clone(),
+            cameras: cameras.into_iter().map(|camera| (camera.name().to_owned(), camera)).collect(),
+            default_camera: config.default_camera.clone(),
+            recorded_kbit: config.cameras.values().map(|camera| camera.disk.kbit).sum(),
+            store,
+            closing,
+        }
+    }
+
+    /// Resolves when the daemon ends.
+    async fn closed(&self) {
+        // Without a sender, nobody is left to keep serving for.
+        let _ = self.closing.clone().wait_for(|closing| *closing).await;
+    }
+}
+
+/// Serves until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
+pub async fn serve(listener: Listener, web: Web) {
+    let web = Arc::new(web);
+    listener.serve(router(&web), web.closed()).await;
+}
+
+fn router(web: &Arc<Web>) -> Router {
+    let mut router = Router::new()
+        .route("/api/cameras", get(cameras::list))
+        .route("/healthz", get(health::show))
+        .route("/metrics", get(metrics::show))
+        .merge(camera_routes(""))
+        .merge(camera_routes("/cameras/{camera}"));
+    if web.options.web_app {
+        router = router.merge(page::routes());
+    }
+    router
+        .method_not_allowed_fallback(problem::no_such_method)
+        .fallback(problem::no_such_path)
+        .layer(from_fn_with_state(Arc::clone(web), access::guard))
+        .with_state(Arc::clone(web))
+}
+
+/// What is served for one camera, below `prefix`.
+fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
+    let at = |path: &str| format!("{prefix}{path}");
+    let recording = |part: &str| format!("{prefix}/api/recordings/{{day}}/{{time}}{part}");
+    Router::new()
+        .route(&at("/api/status"), get(control::status))
+        .route(&at("/api/start"), operate(get(control::start).post(control::start)))
+        .route(&at("/api/stop"), operate(get(control::stop).post(control::stop)))
+        .route(&at("/api/record"), operate(get(control::record).post(control::record)))
+        .route(&at("/api/config"), get(config::show).merge(administer(post(config::change))))
+        .route(&at("/api/config/schema"), get(config::schema))
+        .route(&at("/api/snapshot.jpg"), get(snapshot::show))
+        .route(&at("/mjpeg"), get(mjpeg::stream))
+        .route(&at("/api/recordings"), get(recordings::list))
+        .route(
+            &at("/api/recordings/{day}"),
+            get(recordings::list_day).merge(administer(delete(recordings::delete_day))),
+        )
+        .route(
+            &recording(""),
+            administer(delete(recordings::delete)).merge(operate(patch(recordings::change))),
+        )
+        .route(&recording("/trigger"), get(recordings::trigger))
+        .route(&recording("/video"), get(recordings::video))
+        .route(&recording("/recording"), get(recordings::video))
+}

@@ -1,0 +1,61 @@
+//! The web app's files, embedded. Served at the root and below each camera, because every link in them is relative.
+//!
+//! What the page does is in the `web/` folder; this only sends it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+
+use super::Web;
+use super::extract::Camera;
+use super::problem::Problem;
+
+struct Asset {
+    path: &'static str,
+    kind: &'static str,
+    content: &'static [u8],
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const INDEX: Asset = Asset { path: "/", kind: HTML, content: include_bytes!("../../web/index.html") };
+const OTHERS: [Asset; 3] = [
+    Asset { path: "/app.js", kind: "text/javascript; charset=utf-8", content: include_bytes!("../../web/app.js") },
+    Asset { path: "/style.css", kind: "text/css; charset=utf-8", content: include_bytes!("../../web/style.css") },
+    Asset { path: "/icon.svg", kind: "image/svg+xml", content: include_bytes!("../../web/icon.svg") },
+];
+
+/// No code and no style but the files', nothing from anywhere else; pictures the page made itself are `blob:`.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
+    media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+/// The page at `/` and at `/cameras/NAME/`, each with its files beside it.
+pub(super) fn routes() -> Router<Arc<Web>> {
+    // Without the slash, the page's links would lead to the folder above.
+    let mut router = Router::new().route("/cameras/{camera}", get(to_folder));
+    for asset in [INDEX].into_iter().chain(OTHERS) {
+        let Asset { path, kind, content } = asset;
+        let etag = format!("\"{:08x}\"", crc32fast::hash(content));
+        let send = async move |headers: HeaderMap| send(&headers, kind, content, &etag);
+        let below = { let send = send.clone(); async move |_: Camera, headers: HeaderMap| send(headers).await };
+        router = router.route(path, get(send)).route(&format!("/cameras/{{camera}}{path}"), get(below));
+    }
+    router
+}
+
+fn send(headers: &HeaderMap, kind: &'static str, content: &'static [u8], etag: &str) -> Response {
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let head = [(CONTENT_TYPE, kind), (ETAG, etag), (CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY)];
+    if known.flat_map(|tags| tags.split(',')).any(|tag| tag.trim().trim_start_matches("W/") == etag) {
+        return (StatusCode::NOT_MODIFIED, head).into_response();
+    }
+    (head, content).into_response()
+}
+
+async fn to_folder(Camera(camera): Camera) -> Result<Redirect, Problem> {
+    Ok(Redirect::permanent(&format!("{}/", camera.name())))
+}

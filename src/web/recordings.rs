@@ -1,0 +1,295 @@
+//! Recordings of a camera over HTTP: listed, downloaded, protected, deleted. What is kept and how is `recording`'s.
+//!
+//! Days and times from a path are parsed into a [`RecordingId`] before anything is done with them.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
+
+use super::Web;
+use super::cameras::{Size, local, rounded};
+use super::extract::{Asked, Camera, JsonBody, Named, blocking};
+use super::problem::Problem;
+use crate::event::Cause;
+use crate::recording::id::{RecordingId, day_name, parse_day, time_name};
+use crate::recording::store::{Day, Query, Recording};
+
+/// Which recordings to list.
+#[derive(Deserialize)]
+pub(super) struct Options {
+    since: Option<Moment>,
+    until: Option<Moment>,
+    limit: Option<usize>,
+    details: Option<u8>,
+}
+
+/// A time with its offset (RFC 3339), or a day, which stands for its first moment in local time.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "String")]
+struct Moment(Timestamp);
+
+impl TryFrom<String> for Moment {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRITE: &str = "a time is written 2026-03-01T12:00:00+01:00 (with + as %2B) or 2026-03-01T11:00:00Z, a day 2026-03-01";
+        if let Ok(day) = parse_day(&text) {
+            return day.to_zoned_datetime(TimeZone::system()).map(|start| Self(start.timestamp())).map_err(|_| WRITE);
+        }
+        text.parse().map(Self).map_err(|_| WRITE)
+    }
+}
+
+/// A day as 1.x listed it, newest first.
+#[derive(Serialize)]
+struct Times {
+    day: String,
+    times: Vec<String>,
+}
+
+impl Times {
+    fn of(day: Day) -> Self {
+        Self { day: day_name(day.day), times: day.times.into_iter().map(time_name).collect() }
+    }
+}
+
+/// A recording with what is known of it.
+#[derive(Serialize)]
+struct Details {
+    /// Its path below `api/recordings/`.
+    id: String,
+    day: String,
+    time: String,
+    /// Number of the event; `None` for recordings of 1.x.
+    event: Option<u64>,
+    cause: Option<Cause>,
+    start: String,
+    trigger: String,
+    duration_s: f32,
+    /// All its files together.
+    bytes: u64,
+    size: Option<Size>,
+    /// The largest changed part of the picture, 0 to 1.
+    changed: f32,
+    protected: bool,
+    /// It is still being written.
+    recording: bool,
+    /// Whether the clock was right when it was made, or has been corrected since.
+    times_known: bool,
+}
+
+impl Details {
+    fn of(recording: Recording) -> Self {
+        Self {
+            id: recording.id.to_string(),
+            day: recording.id.day_name(),
+            time: recording.id.time_name(),
+            event: (recording.event != 0).then_some(recording.event),
+            cause: recording.cause,
+            start: local(recording.start),
+            trigger: local(recording.trigger),
+            duration_s: rounded(recording.duration.as_secs_f32()),
+            bytes: recording.bytes,
+            size: recording.size.map(Size::from),
+            changed: (recording.changed * 1e4).round() / 1e4,
+            protected: recording.protected,
+            recording: recording.writing,
+            times_known: recording.times_known,
+        }
+    }
+}
+
+/// Without `details` the form of 1.x: days with their times.
+pub(super) async fn list(
+    State(web): State<Arc<Web>>,
+    Camera(camera): Camera,
+    Asked(options): Asked<Options>,
+) -> Result<Response, Problem> {
+    let details = match options.details {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(_) => return Err(Problem::invalid("details: 0 or 1.")),
+    };
+    let (since, until) = (options.since.map(|m| m.0), options.until.map(|m| m.0));
+    let query = Query { since, until, limit: options.limit };
+    blocking(move || {
+        let (store, camera) = (&web.store, camera.name());
+        if details {
+            let list: Vec<_> = store.recordings(camera, &query).into_iter().map(Details::of).collect();
+            return Json(list).into_response();
+        }
+        let days = if query == Query::default() {
+            store.days(camera)
+        } else {
+            by_day(store.recordings(camera, &query).iter().map(|recording| recording.id))
+        };
+        Json(days.into_iter().map(Times::of).collect::<Vec<_>>()).into_response()
+    })
+    .await
+}
+
+fn by_day(ids: impl Iterator<Item = RecordingId>) -> Vec<Day> {
+    let mut days: Vec<Day> = Vec::new();
+    for id in ids {
+        match days.last_mut() {
+            Some(last) if last.day == id.day => last.times.push(id.time),
+            _ => days.push(Day { day: id.day, times: vec![id.time] }),
+        }
+    }
+    days
+}
+
+/// What a path names.
+#[derive(Deserialize)]
+pub(super) struct DayPath {
+    day: String,
+}
+
+/// What a path names.
+#[derive(Deserialize)]
+pub(super) struct RecordingPath {
+    day: String,
+    time: String,
+}
+
+impl DayPath {
+    fn parsed(&self) -> Result<Date, Problem> {
+        parse_day(&self.day).map_err(|error| Problem::invalid(format!("In the path, {error}.")))
+    }
+}
+
+impl RecordingPath {
+    fn parsed(&self) -> Result<RecordingId, Problem> {
+        RecordingId::parse(&self.day, &self.time).map_err(|error| Problem::invalid(format!("In the path, {error}.")))
+    }
+}
+
+pub(super) async fn list_day(
+    State(web): State<Arc<Web>>,
+    Camera(camera): Camera,
+    Named(path): Named<DayPath>,
+) -> Result<Json<Vec<String>>, Problem> {
+    let times = web.store.times(camera.name(), path.parsed()?);
+    if times.is_empty() {
+        return Err(Problem::not_found("There are no recordings of this day."));
+    }
+    Ok(Json(times.into_iter().map(time_name).collect()))
+}
+
+/// Deletes what may be deleted of the day; refuses only when that is nothing.
+pub(super) async fn delete_day(
+    State(web): State<Arc<Web>>,
+    Camera(camera): Camera,
+    Named(path): Named<DayPath>,
+) -> Result<StatusCode, Problem> {
+    let day = path.parsed()?;
+    let done = blocking(move || web.store.delete_day(camera.name(), day)).await??;
+    if done.deleted.is_empty() {
+        return Err(Problem::conflict("Every recording of this day is protected or still being written."));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn delete(
+    State(web): State<Arc<Web>>,
+    Camera(camera): Camera,
+    Named(path): Named<RecordingPath>,
+) -> Result<StatusCode, Problem> {
+    let id = path.parsed()?;
+    blocking(move || web.store.delete(camera.name(), id)).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What may be changed of a recording.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Protection {
+    protected: bool,
+}
+
+pub(super) async fn change(
+    State(web): State<Arc<Web>>,
+    Camera(camera): Camera,
+    Named(path): Named<RecordingPath>,
+    JsonBody(wanted): JsonBody<Protection>,
+) -> Result<Response, Problem> {
+    let id = path.parsed()?;
+    let changed = move || {
+        web.store.protect(camera.name(), id, wanted.protected)?;
+        web.store.recording(camera.name(), id)
+    };
+    Ok(Json(Details::of(blocking(changed).await??)).into_response())
+}
+
+pub(super) async fn trigger(
+    State(web): State<Arc<Web>>,
+    Camera(camera): Camera,
+    Named(path): Named<RecordingPath>,
+) -> Result<Response, Problem> {
+    let id = path.parsed()?;
+    let file = blocking(move || web.store.open_trigger(camera.name(), id)).await??;
+    attachment(file, id, "trigger.jpg", "image/jpeg").await
+}
+
+pub(super) async fn video(
+    State(web): State<Arc<Web>>,
+    Camera(camera): Camera,
+    Named(path): Named<RecordingPath>,
+) -> Result<Response, Problem> {
+    let id = path.parsed()?;
+    let file = blocking(move || web.store.open_video(camera.name(), id)).await??;
+    attachment(file, id, "video.h264", "video/h264").await
+}
+
+/// Sends a file under 1.x's name for it: the bytes it has now, as one that is being written grows on meanwhile.
+async fn attachment(file: File, id: RecordingId, name: &str, kind: &'static str) -> Result<Response, Problem> {
+    /// Large enough that a disk reads in sequence, small enough for many clients.
+    const CHUNK_BYTES: usize = 64 * 1024;
+    let file = tokio::fs::File::from_std(file);
+    let length = file.metadata().await.map_err(|error| Problem::internal("The file could not be read", error))?.len();
+    let chunks = ReaderStream::with_capacity(file.take(length), CHUNK_BYTES);
+    let disposition = format!("attachment; filename=\"{};{};{name}\"", id.day_name(), id.time_name());
+    let head = [
+        (CONTENT_TYPE, kind.to_owned()),
+        (CONTENT_LENGTH, length.to_string()),
+        (CONTENT_DISPOSITION, disposition),
+    ];
+    Ok((head, Body::from_stream(chunks)).into_response())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_with_offset_or_a_local_day() {
+        let moment = |text: &str| Moment::try_from(text.to_owned()).map(|Moment(at)| at);
+        assert_eq!(moment("2026-03-01T12:00:00+01:00"), Ok("2026-03-01T11:00:00Z".parse().unwrap()));
+        let midnight = Date::constant(2026, 3, 1).to_zoned_datetime(TimeZone::system()).unwrap();
+        assert_eq!(moment("2026-03-01"), Ok(midnight.timestamp()));
+        for text in ["", "yesterday", "2026-03-01T12:00:00", "2026-3-1"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn recordings_are_put_together_by_day() {
+        let ids = [("2026-03-02", "01.00.00"), ("2026-03-01", "23.00.00"), ("2026-03-01", "22.00.00")];
+        let days = by_day(ids.iter().map(|(day, time)| RecordingId::parse(day, time).unwrap()));
+        let names: Vec<_> = days.iter().map(|day| (day_name(day.day), day.times.len())).collect();
+        assert_eq!(names, [("2026-03-02".into(), 1), ("2026-03-01".into(), 2)]);
+    }
+}
