@@ -6,6 +6,9 @@ pub mod media;
 pub mod settings;
 
 pub mod event;
+pub mod h264;
+pub mod overlay;
+pub mod picture;
 pub mod ring;
 pub mod scale;
 

@@ -6,3 +6,4 @@
 
 pub mod jpeg;
 pub mod openh264;
+pub mod still;
