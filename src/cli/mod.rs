@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 pub mod demo;
+pub mod probe;
 pub mod run;
 pub mod serve;
 
@@ -20,6 +21,8 @@ enum Command {
     Run(run::Args),
     /// Run one camera without a configuration: a drawn scene, a clip or a real camera
     Demo(demo::Args),
+    /// List the machine's cameras, and what to write into the configuration
+    Probe(probe::Args),
 }
 
 /// Why a command failed, and with which exit code.
@@ -51,5 +54,6 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Probe(args) => probe::run(args),
     }
 }
