@@ -56,8 +56,7 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let store = Store::open(&config.storage.path)
         .map_err(|e| CliError::Failed(format!("storage {}: {e}", config.storage.path.display())))?;
     let store = Arc::new(store);
-    let listener = web::listen::bind(&config.web)
-        .await
+    let listener = web::Listener::bind(&config.web)
         .map_err(|e| CliError::Failed(format!("cannot listen on {}: {e}", config.web.listen)))?;
     let address = listener.to_string();
 
@@ -67,8 +66,8 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let cameras = start_cameras(&config, &store)?;
     let handles: Vec<CameraHandle> = cameras.iter().map(Running::handle).collect();
     let (stop, stopped) = watch::channel(false);
-    let state = web::State::new(&config, Arc::clone(&store), handles.clone());
-    let server = tokio::spawn(web::serve(listener, state, stopped));
+    let interface = web::Web::new(&config, Arc::clone(&store), handles.clone(), stopped);
+    let server = tokio::spawn(web::serve(listener, interface));
     let keeper = tokio::spawn(keep_room(Arc::clone(&store), config.clone()));
     let watchdog = tokio::spawn(feed_watchdog(handles));
 
