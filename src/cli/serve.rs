@@ -57,7 +57,8 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let store = Store::open(&config.storage.path)
         .map_err(|e| CliError::Failed(format!("storage {}: {e}", config.storage.path.display())))?;
     let store = Arc::new(store);
-    let listener = Listener::bind(&config.web).map_err(|e| CliError::Failed(e.to_string()))?;
+    let listener = Listener::bind(&config.web)
+        .map_err(|e| CliError::Failed(format!("cannot listen on {}: {e}", config.web.listen)))?;
     let address = listener.to_string();
 
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| CliError::Failed(e.to_string()))?;

@@ -20,10 +20,7 @@ pub(super) struct Options {
     width: Option<u32>,
 }
 
-pub(super) async fn show(
-    Camera(camera): Camera,
-    Asked(options): Asked<Options>,
-) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn show(Camera(camera): Camera, Asked(options): Asked<Options>) -> Result<impl IntoResponse, Problem> {
     let mut view = camera.view(checked_width(options.width)?, None);
     match tokio::time::timeout(PATIENCE, view.next()).await {
         Ok(Some(picture)) => {

