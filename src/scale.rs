@@ -108,15 +108,91 @@ impl Scaler {
     }
 
     fn resize(&mut self, from: &[u8], from_size: (u32, u32), to: &mut [u8], to_size: (u32, u32)) {
-        let grey = fir::PixelType::U8;
-        let from = fir::images::ImageRef::new(from_size.0, from_size.1, from, grey).expect("a plane has its size");
-        let mut to = fir::images::Image::from_slice_u8(to_size.0, to_size.1, to, grey).expect("a plane has its size");
-        self.resizer.resize(&from, &mut to, &self.options).expect("both planes have the same pixel type");
+        // The untyped call would compile the resizer for all its pixel types: minutes of every build.
+        type Grey = fir::pixels::U8;
+        let from = fir::images::TypedImageRef::<Grey>::from_buffer(from_size.0, from_size.1, from);
+        let to = fir::images::TypedImage::<Grey>::from_buffer(to_size.0, to_size.1, to);
+        let (from, mut to) = (from.expect("a plane has its size"), to.expect("a plane has its size"));
+        self.resizer
+            .resize_typed(&from, &mut to, &self.options)
+            .expect("without a crop box, only the pixel types could disagree");
     }
 }
 
 impl Default for Scaler {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::media::{Moment, Pts};
+
+    const MOMENT: Moment = Moment { pts: Pts(5), wall: jiff::Timestamp::UNIX_EPOCH, brightness: None };
+
+    fn frame(pool: &FramePool, size: Resolution) -> Frame {
+        let mut frame = pool.frame(size, MOMENT);
+        let [y, u, v] = frame.planes_mut();
+        for (i, sample) in y.iter_mut().enumerate() {
+            *sample = (i * 31 % 251) as u8;
+        }
+        u.fill(90);
+        v.fill(170);
+        frame
+    }
+
+    #[test]
+    fn the_detectors_picture_is_240_to_480_wide() {
+        let scales = [(320, 240, 1), (640, 480, 2), (768, 576, 2), (960, 540, 2), (1280, 720, 4), (1640, 1232, 4)];
+        for (width, height, scale) in scales.into_iter().chain([(1920, 1080, 4), (3840, 2160, 8)]) {
+            assert_eq!(luma_scale(Resolution::new(width, height)), scale, "{width}x{height}");
+            assert_eq!(luma_scale(Resolution::new(height, width)), scale, "{height}x{width}");
+        }
+    }
+
+    #[test]
+    fn luma_boxes_are_exact_averages_also_where_the_size_does_not_divide() {
+        let pool = FramePool::default();
+        for size in [Resolution::new(1284, 26), Resolution::new(34, 18)] {
+            let frame = frame(&pool, size);
+            let (y, width) = (frame.planes()[0], size.width as usize);
+            let mut luma = Luma::default();
+            for scale in [1, 2, 4, 8] {
+                shrink_luma(&frame, scale, &mut luma);
+                assert_eq!((luma.width, luma.height), (width / scale, size.height as usize / scale));
+                for (i, got) in luma.data.iter().enumerate() {
+                    let (left, top) = (i % luma.width * scale, i / luma.width * scale);
+                    let sum: usize =
+                        (0..scale * scale).map(|k| y[(top + k / scale) * width + left + k % scale] as usize).sum();
+                    assert_eq!(*got as usize, (sum + scale * scale / 2) / (scale * scale), "{size} 1/{scale} at {i}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn halves_are_averages_and_other_ratios_are_close_to_them() {
+        let pool = FramePool::default();
+        let mut scaler = Scaler::new();
+        let flat = |frame: &mut Frame| frame.planes_mut().into_iter().zip([70, 90, 170]).for_each(|(p, c)| p.fill(c));
+        for (from, to) in [((320, 240), (160, 120)), ((1640, 1232), (820, 616)), ((640, 480), (426, 320))] {
+            let (from, to) = (Resolution::new(from.0, from.1), Resolution::new(to.0, to.1));
+            let mut whole = frame(&pool, from);
+            let small = scaler.scale(&whole, to, &pool);
+            assert_eq!((small.size(), small.moment), (to, MOMENT));
+            let mean = |data: &[u8]| data.iter().map(|s| *s as f64).sum::<f64>() / data.len() as f64;
+            assert!((mean(small.planes()[0]) - mean(whole.planes()[0])).abs() < 1.0);
+            flat(&mut whole);
+            for (plane, colour) in scaler.scale(&whole, to, &pool).planes().into_iter().zip([70, 90, 170]) {
+                assert!(plane.iter().all(|sample| *sample == colour));
+            }
+        }
+        let whole = frame(&pool, Resolution::new(8, 4));
+        let half = scaler.scale(&whole, Resolution::new(4, 2), &pool);
+        let y = whole.planes()[0];
+        assert_eq!(half.planes()[0][1] as u16, (y[2] as u16 + y[3] as u16 + y[10] as u16 + y[11] as u16 + 2) / 4);
     }
 }

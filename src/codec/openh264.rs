@@ -136,7 +136,7 @@ fn failed(error: openh264::Error) -> EncodeError {
 impl Session {
     fn new(settings: EncoderSettings, size: Resolution, pts: Pts) -> Result<Self, EncodeError> {
         let (long, short) = (size.width.max(size.height), size.width.min(size.height));
-        if long > 3840 || short > 2160 || short < 16 {
+        if long > 3840 || !(16..=2160).contains(&short) {
             return Err(EncodeError::Size(size));
         }
         let config = EncoderConfig::new()
