@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::CliError;
+use crate::clock;
 use crate::config::{Config, Storage};
 use crate::pipeline::{self, CameraHandle, EventIds, Running};
 use crate::recording::store::Store;
@@ -16,6 +17,8 @@ use crate::web::{self, Listener, Web};
 /// A grab loop that got nowhere for this long hangs: the watchdog is no longer fed.
 const HUNG: Duration = Duration::from_secs(30);
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
+/// Recordings that were copied in or taken away by hand are noticed after this long.
+const REFRESH_EVERY: Duration = Duration::from_secs(600);
 
 /// Whether the address is printed for a person to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,9 +144,21 @@ impl Keeper {
         let stopping = Arc::clone(&stop);
         let keep = move || {
             store.settle(&stopping);
+            let mut synchronised = clock::is_synchronised();
+            let mut refreshed = Instant::now();
             while !stopping.load(Ordering::Relaxed) {
                 if let Err(error) = store.retain(&storage) {
                     tracing::warn!("old recordings could not be deleted: {error}");
+                }
+                if !synchronised && clock::is_synchronised() {
+                    synchronised = true;
+                    store.clock_synchronised();
+                }
+                if refreshed.elapsed() > REFRESH_EVERY {
+                    refreshed = Instant::now();
+                    if let Err(error) = store.refresh() {
+                        tracing::warn!("the recordings' folder could not be read: {error}");
+                    }
                 }
                 store.wait_for_room_wanted(RETENTION_EVERY);
             }
