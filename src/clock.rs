@@ -18,12 +18,16 @@ pub fn moment_at(pts: Pts, brightness: Option<u8>) -> Moment {
     Moment { pts, wall: wall.checked_sub(age).unwrap_or(wall), brightness }
 }
 
-/// Whether the wall clock can be trusted. A Pi boots without one: systemd-timesyncd says when it has been set. Where
-/// it does not run, a date before this program was written is no time at all.
+/// systemd-timesyncd's word on the wall clock (systemd-timesyncd.service(8), "Files"): the folder is there while it runs,
+/// the file once the clock has been set. `None` where it does not run.
+pub fn synchronised() -> Option<bool> {
+    let folder = std::path::Path::new("/run/systemd/timesync");
+    folder.is_dir().then(|| folder.join("synchronized").exists())
+}
+
+/// Whether the wall clock can be trusted. A Pi boots without one. Where nobody says, a date before this program was written
+/// is no time at all.
 pub fn is_synchronised() -> bool {
-    let timesyncd = std::path::Path::new("/run/systemd/timesync");
-    if timesyncd.is_dir() {
-        return timesyncd.join("synchronized").exists();
-    }
-    Timestamp::now().as_second() > 1_767_225_600 // 2026-01-01
+    const WRITTEN: i64 = 1_767_225_600; // 2026-01-01
+    synchronised().unwrap_or_else(|| Timestamp::now().as_second() > WRITTEN)
 }

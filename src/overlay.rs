@@ -83,7 +83,7 @@ impl Overlay {
             return;
         }
         let width = self.size.width as usize;
-        let left = (width - self.strip_width) / 2 & !1;
+        let left = ((width - self.strip_width) / 2) & !1;
         let [y, u, v] = frame.planes_mut();
         for (row, strip) in y.chunks_exact_mut(width).zip(self.strip.chunks_exact(self.strip_width)) {
             row[left..][..self.strip_width].copy_from_slice(strip);
@@ -179,7 +179,7 @@ mod tests {
             assert_eq!(drawn_height, text_height, "{width}x{height}");
             assert!((2 * left + drawn_width).abs_diff(width as usize) <= 2, "{width}x{height}: {left} + {drawn_width}");
             let [y, u, v] = frame.planes();
-            assert!(y.iter().any(|sample| *sample == WHITE) && y.contains(&BLACK));
+            assert!(y.contains(&WHITE) && y.contains(&BLACK));
             // The colour under the box and nothing else.
             let neutral = drawn_width / 2 * (drawn_height / 2);
             for plane in [u, v] {

@@ -5,10 +5,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
-use rustix::time::{ClockId, clock_gettime};
-
 use super::BrightnessProbe;
+use crate::clock;
 use crate::media::{Moment, Pts};
 
 /// Gives pictures their [`Moment`]. PTS never goes back.
@@ -25,25 +23,17 @@ impl Stamper {
 
     /// A picture that was taken just now.
     pub fn now(&mut self) -> Moment {
-        self.at(monotonic_now())
+        self.at(clock::now())
     }
 
     /// A picture that was taken at `pts` on `CLOCK_MONOTONIC`, a moment ago.
     pub fn at(&mut self, pts: Pts) -> Moment {
-        let now = monotonic_now();
+        let now = clock::now();
         // A driver's clock that is ahead of ours is wrong.
         let pts = pts.min(now).max(self.last);
         self.last = pts;
-        let age = SignedDuration::try_from(now.since(pts)).unwrap_or_default();
-        let wall = Timestamp::now().checked_sub(age).unwrap_or_default();
-        Moment { pts, wall, brightness: (self.brightness)() }
+        clock::moment_at(pts, (self.brightness)())
     }
-}
-
-/// Now, on `CLOCK_MONOTONIC`.
-pub fn monotonic_now() -> Pts {
-    let now = clock_gettime(ClockId::Monotonic);
-    Pts::from_micros(now.tv_sec * 1_000_000 + now.tv_nsec / 1_000)
 }
 
 /// Waits until the next picture of a source without a clock of its own is due.
@@ -86,7 +76,7 @@ mod tests {
     #[test]
     fn pts_never_goes_back_and_wall_time_is_that_of_the_capture() {
         let mut stamper = Stamper::new(Arc::new(|| Some(42)));
-        let (now, wall) = (monotonic_now(), Timestamp::now());
+        let (now, wall) = (clock::now(), Timestamp::now());
         let ago = stamper.at(now - Duration::from_secs(3));
         assert_eq!(ago.pts, now - Duration::from_secs(3));
         assert!((wall.duration_since(ago.wall).as_secs_f64() - 3.0).abs() < 0.5, "{wall} {}", ago.wall);
@@ -94,7 +84,7 @@ mod tests {
 
         assert_eq!(stamper.at(now - Duration::from_secs(9)).pts, ago.pts, "an older one is set to the one before");
         let ahead = stamper.at(now + Duration::from_secs(60));
-        assert!(ahead.pts <= monotonic_now(), "one of the future is set to now");
+        assert!(ahead.pts <= clock::now(), "one of the future is set to now");
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn check(web: &Web) -> Health {
         version: env!("CARGO_PKG_VERSION"),
         cameras,
         disk,
-        clock_synchronised: clock_synchronised(),
+        clock_synchronised: crate::clock::synchronised(),
     }
 }
 
@@ -122,13 +122,6 @@ fn disk(space: Space, kbit: u32) -> Disk {
         total_bytes: Some(space.total_bytes),
         hours: Some((hours * 100.0).round() / 100.0),
     }
-}
-
-/// systemd-timesyncd's word (systemd-timesyncd.service(8), "Files"): the folder is there while it runs, the file once
-/// the clock has been set.
-fn clock_synchronised() -> Option<bool> {
-    let folder = std::path::Path::new("/run/systemd/timesync");
-    folder.is_dir().then(|| folder.join("synchronized").exists())
 }
 
 #[cfg(test)]
