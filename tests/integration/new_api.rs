@@ -120,8 +120,9 @@ fn the_schema_says_who_does_which_setting() {
     let settings = daemon.get("/api/config").json();
     let names: Vec<_> = schema.as_array().unwrap().iter().map(|setting| setting["name"].as_str().unwrap()).collect();
     let mut known: Vec<_> = settings.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut sorted = names.clone();
-    (sorted.sort_unstable(), known.sort_unstable());
+    let mut sorted = names;
+    sorted.sort_unstable();
+    known.sort_unstable();
     assert_eq!(sorted, known);
     let find = |name: &str| schema.as_array().unwrap().iter().find(|setting| setting["name"] == name).unwrap();
     assert_eq!(find("brightness")["type"], "integer");
