@@ -140,6 +140,9 @@ fn head(length: usize, moment: &Moment) -> Bytes {
 /// The next part's boundary comes with the picture: browsers show one only when they have seen what follows.
 const END: &[u8] = b"\r\n--FRAME\r\n";
 
+/// What a camera's pictures come early by.
+const EARLY: Duration = Duration::from_millis(10);
+
 /// Which pictures a viewer gets who asked for fewer.
 struct Pace {
     gap: Option<Duration>,
@@ -151,13 +154,14 @@ impl Pace {
         Self { gap: fps.map(|fps| Duration::from_secs_f32(1.0 / fps)), due: Pts::MIN }
     }
 
-    /// A tenth early is in time: pictures do not come to the tick. Late ones do not make the next come sooner.
+    /// A little early is in time: pictures do not come to the tick. A pause is not made up for.
     fn is_due(&mut self, pts: Pts) -> bool {
         let Some(gap) = self.gap else { return true };
-        if pts + gap / 10 < self.due {
+        if pts + EARLY.min(gap / 10) < self.due {
             return false;
         }
-        self.due = (self.due + gap).max(pts + gap * 9 / 10);
+        let next = self.due + gap;
+        self.due = if next > pts { next } else { pts + gap };
         true
     }
 }

@@ -1,5 +1,5 @@
 //! The real binary, started as a user starts it and talked to over HTTP. One test binary, so that it is linked once.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod access;
 mod mjpeg;

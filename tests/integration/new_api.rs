@@ -120,7 +120,7 @@ fn the_schema_says_who_does_which_setting() {
     let settings = daemon.get("/api/config").json();
     let names: Vec<_> = schema.as_array().unwrap().iter().map(|setting| setting["name"].as_str().unwrap()).collect();
     let mut known: Vec<_> = settings.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut sorted = names.clone();
+    let mut sorted = names;
     sorted.sort_unstable();
     known.sort_unstable();
     assert_eq!(sorted, known);

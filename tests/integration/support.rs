@@ -100,10 +100,6 @@ impl Daemon {
         self.folder.path().join("data")
     }
 
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")
     }
