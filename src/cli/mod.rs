@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 pub mod check_config;
 pub mod convert_config;
 pub mod demo;
+pub mod replay;
 pub mod run;
 pub mod serve;
 
@@ -22,6 +23,8 @@ enum Command {
     Run(run::Args),
     /// Run one camera without a configuration: a drawn scene, a clip or a real camera
     Demo(demo::Args),
+    /// Run a video file through the motion detector, faster than real time, and say what would have been recorded
+    Replay(replay::Args),
     /// Say every fault of a configuration, or what the daemon would do with it
     CheckConfig(check_config::Args),
     /// Turn a configuration of Watchtower 1.x (JSON) into one of this version
@@ -57,6 +60,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::CheckConfig(args) => check_config::run(args),
         Command::ConvertConfig(args) => convert_config::run(args),
     }
