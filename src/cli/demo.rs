@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{CliError, serve};
 use crate::camera::Source;
-use crate::config::{CameraConfig, Config, Listen, Storage, StreamConfig};
+use crate::config::{self, Config};
 use crate::media::Resolution;
 
 /// A demo never takes more of the disk than this.
@@ -24,10 +24,10 @@ pub struct Args {
     #[arg(long, value_name = "WxH", default_value = "1280x720")]
     size: Resolution,
     /// Pictures a second asked of the camera
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=120))]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(i64::from(*config::FPS.start())..=i64::from(*config::FPS.end())))]
     fps: u32,
     /// Bit rate of the recording
-    #[arg(long, value_name = "KBIT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(50..=50_000))]
+    #[arg(long, value_name = "KBIT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(i64::from(*config::KBIT.start())..=i64::from(*config::KBIT.end())))]
     bitrate: u32,
     /// Record all the time, not only when something moves
     #[arg(long)]
@@ -42,16 +42,14 @@ pub struct Args {
 /// # Errors
 /// Storage or a socket that does not work.
 pub fn run(args: Args) -> Result<(), CliError> {
-    let camera = CameraConfig {
-        label: "Demo".to_owned(),
-        size: args.size,
-        fps: args.fps,
-        disk: StreamConfig { kbit: args.bitrate, ..StreamConfig::default() },
-        record_always: args.record_always,
-        ..CameraConfig::new("demo", args.source)
-    };
-    let storage = Storage { path: args.data, max_bytes: Some(MAX_BYTES), ..Storage::default() };
-    let mut config = Config::with_camera(camera, storage);
-    config.web.listen = Listen::Tcp(args.listen);
+    let mut config = Config::for_one_camera(args.source, args.data, args.listen);
+    config.storage.max_bytes = Some(MAX_BYTES);
+    for camera in config.cameras.values_mut() {
+        camera.label = "Demo".to_owned();
+        camera.size = args.size;
+        camera.fps = args.fps;
+        camera.disk.kbit = args.bitrate;
+        camera.record_always = args.record_always;
+    }
     serve::run(config, serve::Announce::Yes)
 }

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 pub mod check_config;
 pub mod convert_config;
 pub mod demo;
+pub mod probe;
 pub mod replay;
 pub mod run;
 pub mod serve;
@@ -29,6 +30,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Turn a configuration of Watchtower 1.x (JSON) into one of this version
     ConvertConfig(convert_config::Args),
+    /// List the machine's cameras, and what to write into the configuration
+    Probe(probe::Args),
 }
 
 /// Why a command failed, and with which exit code.
@@ -63,5 +66,6 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Replay(args) => replay::run(args),
         Command::CheckConfig(args) => check_config::run(args),
         Command::ConvertConfig(args) => convert_config::run(args),
+        Command::Probe(args) => probe::run(args),
     }
 }

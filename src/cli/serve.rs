@@ -1,20 +1,24 @@
 //! What `run` and `demo` share: cameras and web interface up, ready, watched over, and down again in order.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::CliError;
-use crate::config::Config;
+use crate::clock;
+use crate::config::{Config, Storage};
 use crate::pipeline::{self, CameraHandle, EventIds, Running};
 use crate::recording::store::Store;
-use crate::web;
+use crate::web::{self, Listener, Web};
 
 /// A grab loop that got nowhere for this long hangs: the watchdog is no longer fed.
 const HUNG: Duration = Duration::from_secs(30);
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
+/// Recordings that were copied in or taken away by hand are noticed after this long.
+const REFRESH_EVERY: Duration = Duration::from_secs(600);
 
 /// Whether the address is printed for a person to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +60,7 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let store = Store::open(&config.storage.path)
         .map_err(|e| CliError::Failed(format!("storage {}: {e}", config.storage.path.display())))?;
     let store = Arc::new(store);
-    let listener = web::listen::bind(&config.web)
-        .await
+    let listener = Listener::bind(&config.web)
         .map_err(|e| CliError::Failed(format!("cannot listen on {}: {e}", config.web.listen)))?;
     let address = listener.to_string();
 
@@ -67,9 +70,9 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let cameras = start_cameras(&config, &store)?;
     let handles: Vec<CameraHandle> = cameras.iter().map(Running::handle).collect();
     let (stop, stopped) = watch::channel(false);
-    let state = web::State::new(&config, Arc::clone(&store), handles.clone());
-    let server = tokio::spawn(web::serve(listener, state, stopped));
-    let keeper = tokio::spawn(keep_room(Arc::clone(&store), config.clone()));
+    let web = Web::new(&config, Arc::clone(&store), handles.clone(), stopped);
+    let server = tokio::spawn(web::serve(listener, web));
+    let keeper = Keeper::start(Arc::clone(&store), config.storage.clone())?;
     let watchdog = tokio::spawn(feed_watchdog(handles));
 
     tracing::info!("listening on {address}");
@@ -94,7 +97,7 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
         std::process::abort();
     });
     watchdog.abort();
-    keeper.abort();
+    keeper.stop();
     stop.send_replace(true);
     let end_cameras = tokio::task::spawn_blocking(move || {
         std::thread::scope(|scope| {
@@ -132,16 +135,42 @@ fn say(address: &str) {
     println!("{address}");
 }
 
-/// Deletes old recordings as the configuration says.
-async fn keep_room(store: Arc<Store>, config: Config) {
-    let mut due = tokio::time::interval(RETENTION_EVERY);
-    loop {
-        due.tick().await;
-        let (store, storage) = (Arc::clone(&store), config.storage.clone());
-        let done = tokio::task::spawn_blocking(move || store.retain(&storage)).await;
-        if let Ok(Err(error)) = done {
-            tracing::warn!("old recordings could not be deleted: {error}");
-        }
+/// The thread that mends what a crash left, and then deletes old recordings as the configuration says.
+struct Keeper(Arc<AtomicBool>);
+
+impl Keeper {
+    fn start(store: Arc<Store>, storage: Storage) -> Result<Self, CliError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let keep = move || {
+            store.settle(&stopping);
+            let mut synchronised = clock::is_synchronised();
+            let mut refreshed = Instant::now();
+            while !stopping.load(Ordering::Relaxed) {
+                if let Err(error) = store.retain(&storage) {
+                    tracing::warn!("old recordings could not be deleted: {error}");
+                }
+                if !synchronised && clock::is_synchronised() {
+                    synchronised = true;
+                    store.clock_synchronised();
+                }
+                if refreshed.elapsed() > REFRESH_EVERY {
+                    refreshed = Instant::now();
+                    if let Err(error) = store.refresh() {
+                        tracing::warn!("the recordings' folder could not be read: {error}");
+                    }
+                }
+                store.wait_for_room_wanted(RETENTION_EVERY);
+            }
+        };
+        let started = std::thread::Builder::new().name("keeper".into()).spawn(keep);
+        started.map_err(|e| CliError::Failed(format!("a thread does not start: {e}")))?;
+        Ok(Self(stop))
+    }
+
+    /// It may be in the middle of something long, which is safe to break off with the process.
+    fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -133,8 +133,16 @@ pub struct Sink {
     pub stream: StreamConfig,
     /// Called on a thread of its own for each event, in order; follows it to its end. Blocks as long as it likes: the ring
     /// tells it what it missed.
-    pub follow: Box<dyn FnMut(&Following) + Send>,
+    pub follow: Follow,
+    /// Why it cannot do its work at the moment, as a sentence for the status.
+    pub fault: Fault,
 }
+
+/// See [`Sink::fault`].
+pub type Fault = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// See [`Sink::follow`].
+pub type Follow = Box<dyn FnMut(&Following) + Send>;
 
 /// An event for a sink to follow.
 pub struct Following<'a> {
@@ -144,14 +152,6 @@ pub struct Following<'a> {
     pub ring: &'a Ring<AccessUnit>,
     /// The camera's counters.
     pub counters: &'a Counters,
-    fault: &'a shared::SinkFault,
-}
-
-impl Following<'_> {
-    /// Tells the status why the sink cannot do its work, or that it can again.
-    pub fn report(&self, fault: Option<String>) {
-        *lock(self.fault) = fault;
-    }
 }
 
 /// Starts a camera's threads. Its pictures, or the reason why there are none, show up in its [`Status`].
@@ -164,18 +164,19 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
     let stored = saved.load(config.rotation);
     // Catching up takes as long as the pre-roll on the slowest machine that encodes on events.
     let window = Duration::from_secs_f32(config.motion.recording_padding_s) + SLACK;
-    let shared = Arc::new(Shared::new(config, Ring::new(window, JPEG_RING_BYTES), stored, sinks.len()));
+    let (faults, sinks): (Vec<_>, Vec<_>) = sinks.into_iter().map(|s| (s.fault, (s.name, s.stream, s.follow))).unzip();
+    let shared = Arc::new(Shared::new(config, Ring::new(window, JPEG_RING_BYTES), stored, faults));
     let handle = CameraHandle { shared: Arc::clone(&shared), saved: Arc::new(saved) };
 
     let mut threads = Vec::new();
     let mut streams: Vec<Arc<Stream>> = Vec::new();
     let mut events = Vec::new();
-    for (n, sink) in sinks.into_iter().enumerate() {
-        let stream = match streams.iter().find(|stream| stream.config == sink.stream) {
+    for (sink, wanted, follow) in sinks {
+        let stream = match streams.iter().find(|stream| stream.config == wanted) {
             Some(stream) => Arc::clone(stream),
             None => {
                 let ring = Ring::new(window, STREAM_RING_BYTES);
-                let stream = Arc::new(Stream::new(sink.name, sink.stream.clone(), ring));
+                let stream = Arc::new(Stream::new(sink, wanted, ring));
                 let (shared, encoded) = (Arc::clone(&shared), Arc::clone(&stream));
                 threads.push(spawn(&name, "encode", move || encode::run(&shared, &encoded))?);
                 streams.push(Arc::clone(&stream));
@@ -185,7 +186,7 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
         let (sender, receiver) = mpsc::channel();
         events.push(sender);
         let shared = Arc::clone(&shared);
-        threads.push(spawn(&name, sink.name, move || follow(&shared, n, sink, &stream, &receiver))?);
+        threads.push(spawn(&name, sink, move || follow_all(&shared, follow, &stream, &receiver))?);
     }
     {
         let shared = Arc::clone(&shared);
@@ -206,10 +207,9 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
 }
 
 /// A sink's thread: one event after the other, until the camera ends.
-fn follow(shared: &Shared, n: usize, mut sink: Sink, stream: &Stream, events: &mpsc::Receiver<Arc<Event>>) {
+fn follow_all(shared: &Shared, mut follow: Follow, stream: &Stream, events: &mpsc::Receiver<Arc<Event>>) {
     while let Ok(event) = events.recv() {
-        let fault = &shared.sink_faults[n];
-        (sink.follow)(&Following { event: &event, ring: &stream.ring, counters: &shared.counters, fault });
+        follow(&Following { event: &event, ring: &stream.ring, counters: &shared.counters });
     }
 }
 
@@ -264,7 +264,7 @@ impl CameraHandle {
         let silent = frame_age.is_none_or(|age| age > Duration::from_secs(5));
         let degraded = fault
             .or_else(|| silent.then(|| "the camera has given no picture yet".to_owned()))
-            .or_else(|| shared.sink_faults.iter().find_map(|fault| lock(fault).clone()));
+            .or_else(|| shared.sink_faults.iter().find_map(|fault| fault()));
         let monitoring = shared.is_monitoring();
         let state = match (&degraded, recording) {
             (Some(_), _) => State::Degraded,

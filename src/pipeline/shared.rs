@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::Fault;
 use super::counters::Counters;
 use super::prepare::Adjustment;
 use super::view::ViewHub;
@@ -81,9 +82,6 @@ pub enum EncodeMode {
     Continuous,
 }
 
-/// Why a sink cannot do its work, while it cannot.
-pub(super) type SinkFault = Mutex<Option<String>>;
-
 pub(super) struct Shared {
     pub(super) config: CameraConfig,
     pub(super) counters: Counters,
@@ -106,7 +104,7 @@ pub(super) struct Shared {
     pub(super) current: Mutex<Option<Arc<Event>>>,
     pub(super) last_event: Mutex<Option<Timestamp>>,
     /// Why each sink cannot do its work, while it cannot.
-    pub(super) sink_faults: Vec<SinkFault>,
+    pub(super) sink_faults: Vec<Fault>,
     pub(super) encode_mode: Mutex<EncodeMode>,
     /// How many times faster than real time this machine encodes the camera's streams, measured at start.
     pub(super) encode_speed: Mutex<Option<f32>>,
@@ -119,7 +117,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: CameraConfig, jpegs: Ring<Jpeg>, stored: StoredSettings, sinks: usize) -> Self {
+    pub(super) fn new(config: CameraConfig, jpegs: Ring<Jpeg>, stored: StoredSettings, sink_faults: Vec<Fault>) -> Self {
         let shared = Self {
             counters: Counters::default(),
             jpegs,
@@ -135,7 +133,7 @@ impl Shared {
             brightness: AtomicI16::new(-1),
             current: Mutex::default(),
             last_event: Mutex::default(),
-            sink_faults: (0..sinks).map(|_| SinkFault::default()).collect(),
+            sink_faults,
             encode_mode: Mutex::new(EncodeMode::Unknown),
             encode_speed: Mutex::default(),
             raw_viewers: AtomicUsize::new(0),

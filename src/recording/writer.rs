@@ -262,8 +262,11 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
                 self.close(CloseReason::SizeChanged);
             }
             // The event begins with the last IDR at or before its start, which may come later than the writer: what
-            // the ring had then can be the rest of an earlier event.
-            if !self.begun() && unit.moment.pts <= self.event.start {
+            // the ring had then can be the rest of an earlier event. Or with the first picture after its start, where
+            // that is an IDR: then the event before ended with the one before, and has it.
+            let start = self.event.start;
+            let before = |unit: &AccessUnit| unit.moment.pts <= start;
+            if !self.begun() && (before(&unit) || self.writer.pending.last().is_some_and(before)) {
                 self.writer.pending.clear();
             }
             let pending = self.writer.pending.first().map(|first| unit.moment.pts.since(first.moment.pts));
@@ -300,7 +303,7 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
         let late = self.pending_since.elapsed() >= self.worth_a_write().max(SYNC_EVERY)
             || pending.iter().map(|unit| unit.bytes.len()).sum::<usize>() >= MOST_BYTES_AT_ONCE;
         // See `take`: until the start has come, it is not known with which IDR the event begins.
-        let started = self.begun() || pending.last().is_some_and(|last| last.moment.pts >= self.event.start);
+        let started = self.begun() || pending.last().is_some_and(|last| last.moment.pts > self.event.start);
         if late && started {
             self.write();
         }
@@ -514,6 +517,20 @@ mod tests {
         end(&event, &units[60]);
         let recorded = Writer::new(store(dir.path()), "front").record(&event, &ring, true, || None).unwrap();
         assert_eq!(recorded.units, 31, "30 to 60");
+    }
+
+    #[test]
+    fn where_an_event_goes_on_after_another_no_picture_is_missing_or_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ring, units, mut second) = (ring(), units(), event(2));
+        units.iter().for_each(|unit| ring.push(unit.clone()));
+        let first = event(1);
+        end(&first, &units[39]);
+        second.start = units[39].moment.pts;
+        end(&second, &units[60]);
+        let mut writer = Writer::new(store(dir.path()), "front");
+        assert_eq!(writer.record(&first, &ring, true, || None).unwrap().units, 40, "0 to 39");
+        assert_eq!(writer.record(&second, &ring, true, || None).unwrap().units, 21, "40, an IDR, to 60");
     }
 
     #[test]

@@ -51,7 +51,9 @@ pub enum ListenError {
     #[error("systemd handed over no socket: is watchtower.socket enabled?")]
     NoneHandedOver,
     /// Plain HTTP for the whole network was not asked for.
-    #[error("{0} would be open to others without encryption: use 127.0.0.1 or a Unix socket, or set web.insecure_listen")]
+    #[error(
+        "{0} would be open to others without encryption: use 127.0.0.1 or a Unix socket, or set web.insecure_listen"
+    )]
     Insecure(SocketAddr),
     /// The system refused.
     #[error(transparent)]

@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn every_counter_is_shown() {
         for (name, label, _) in Counters::default().all() {
-            let known = name == "stage" || COUNTERS.iter().any(|(n, key, _)| *n == name && key.is_empty() == label.is_empty());
+            let known =
+                name == "stage" || COUNTERS.iter().any(|(n, key, _)| *n == name && key.is_empty() == label.is_empty());
             assert!(known, "{name} {label}");
         }
     }

@@ -122,10 +122,7 @@ fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
             &at("/api/recordings/{day}"),
             get(recordings::list_day).merge(administer(delete(recordings::delete_day))),
         )
-        .route(
-            &recording(""),
-            administer(delete(recordings::delete)).merge(operate(patch(recordings::change))),
-        )
+        .route(&recording(""), administer(delete(recordings::delete)).merge(operate(patch(recordings::change))))
         .route(&recording("/trigger"), get(recordings::trigger))
         .route(&recording("/video"), get(recordings::video))
         .route(&recording("/recording"), get(recordings::video))

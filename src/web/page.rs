@@ -41,7 +41,10 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         let Asset { path, kind, content } = asset;
         let etag = format!("\"{:08x}\"", crc32fast::hash(content));
         let send = async move |headers: HeaderMap| send(&headers, kind, content, &etag);
-        let below = { let send = send.clone(); async move |_: Camera, headers: HeaderMap| send(headers).await };
+        let below = {
+            let send = send.clone();
+            async move |_: Camera, headers: HeaderMap| send(headers).await
+        };
         router = router.route(path, get(send)).route(&format!("/cameras/{{camera}}{path}"), get(below));
     }
     router

@@ -67,9 +67,12 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// 503: not now, perhaps later.
-    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    /// 503: not before the camera is back. The cause may name a file or device, so it is left to `/healthz`.
+    pub(super) fn no_pictures() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The camera gives no pictures at the moment. /healthz and the daemon's log have the cause.",
+        )
     }
 
     /// 500: ours to mend. `what` was tried; the cause goes to the log alone.
@@ -102,7 +105,8 @@ impl From<StoreError> for Problem {
 
 impl From<NotReady> for Problem {
     fn from(not_ready: NotReady) -> Self {
-        Self::unavailable(not_ready.to_string())
+        tracing::warn!("{not_ready}");
+        Self::no_pictures()
     }
 }
 

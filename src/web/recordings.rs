@@ -44,7 +44,8 @@ impl TryFrom<String> for Moment {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const WRITE: &str = "a time is written 2026-03-01T12:00:00+01:00 (with + as %2B) or 2026-03-01T11:00:00Z, a day 2026-03-01";
+        const WRITE: &str =
+            "a time is written 2026-03-01T12:00:00+01:00 (with + as %2B) or 2026-03-01T11:00:00Z, a day 2026-03-01";
         if let Ok(day) = parse_day(&text) {
             return day.to_zoned_datetime(TimeZone::system()).map(|start| Self(start.timestamp())).map_err(|_| WRITE);
         }
@@ -261,11 +262,8 @@ async fn attachment(file: File, id: RecordingId, name: &str, kind: &'static str)
     let length = file.metadata().await.map_err(|error| Problem::internal("The file could not be read", error))?.len();
     let chunks = ReaderStream::with_capacity(file.take(length), CHUNK_BYTES);
     let disposition = format!("attachment; filename=\"{};{};{name}\"", id.day_name(), id.time_name());
-    let head = [
-        (CONTENT_TYPE, kind.to_owned()),
-        (CONTENT_LENGTH, length.to_string()),
-        (CONTENT_DISPOSITION, disposition),
-    ];
+    let head =
+        [(CONTENT_TYPE, kind.to_owned()), (CONTENT_LENGTH, length.to_string()), (CONTENT_DISPOSITION, disposition)];
     Ok((head, Body::from_stream(chunks)).into_response())
 }
 

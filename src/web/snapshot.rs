@@ -11,7 +11,7 @@ use super::extract::{Asked, Camera};
 use super::mjpeg::checked_width;
 use super::problem::Problem;
 
-/// A camera that gives nothing for this long has no picture of the moment.
+/// A picture older than this is not of the moment, and a camera that gives none for this long has none.
 const PATIENCE: Duration = Duration::from_secs(5);
 const TAKEN_AT: HeaderName = HeaderName::from_static("x-taken-at");
 
@@ -20,20 +20,19 @@ pub(super) struct Options {
     width: Option<u32>,
 }
 
-pub(super) async fn show(
-    Camera(camera): Camera,
-    Asked(options): Asked<Options>,
-) -> Result<impl IntoResponse, Problem> {
-    let mut view = camera.view(checked_width(options.width)?, None);
+pub(super) async fn show(Camera(camera): Camera, Asked(options): Asked<Options>) -> Result<impl IntoResponse, Problem> {
+    let width = checked_width(options.width)?;
+    // Viewers of a camera that is gone are shown a notice; a script should be told.
+    let age_s = camera.status().frame_age_s;
+    if age_s.is_none_or(|age_s| age_s > PATIENCE.as_secs_f32()) {
+        return Err(Problem::no_pictures());
+    }
+    let mut view = camera.view(width, None);
     match tokio::time::timeout(PATIENCE, view.next()).await {
         Ok(Some(picture)) => {
             let taken_at = local(picture.moment.wall);
             Ok(([(CONTENT_TYPE, "image/jpeg".to_owned()), (TAKEN_AT, taken_at)], picture.jpeg.clone()))
         }
-        Ok(None) => Err(Problem::unavailable("The daemon is ending.")),
-        Err(_) => {
-            let cause = camera.status().degraded.unwrap_or_else(|| "none came in time".into());
-            Err(Problem::unavailable(format!("The camera gives no pictures: {cause}.")))
-        }
+        Ok(None) | Err(_) => Err(Problem::no_pictures()),
     }
 }

@@ -43,8 +43,12 @@ fn our_own_page_and_command_lines_may_change_things() {
     let daemon = Daemon::start("");
     let origin = format!("http://{}", daemon.address);
     let host = daemon.address.as_str();
-    let ours: [&[(&str, &str)]; 4] =
-        [&[], &[("Sec-Fetch-Site", "same-origin")], &[("Sec-Fetch-Site", "none")], &[("Origin", &origin), ("Host", host)]];
+    let ours: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("Sec-Fetch-Site", "same-origin")],
+        &[("Sec-Fetch-Site", "none")],
+        &[("Origin", &origin), ("Host", host)],
+    ];
     for headers in ours {
         assert_eq!(daemon.send("POST", "/api/stop", headers, b"").status, 200, "{headers:?}");
         assert_eq!(daemon.send("GET", "/api/start", headers, b"").status, 200, "{headers:?}");

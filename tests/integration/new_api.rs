@@ -1,5 +1,7 @@
 //! What is new against 1.x: all cameras, details, protection, settings' schema, health and metrics.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -74,6 +76,23 @@ fn recordings_are_listed_in_parts() {
     for query in ["since=yesterday", "limit=-1", "limit=many", "details=2", "until=2026-01-01T00:00:00"] {
         daemon.get(&format!("/api/recordings?{query}")).problem(422);
     }
+}
+
+#[test]
+fn ten_thousand_recordings_are_listed_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..10_000 {
+        let (day, hour, minute) = (n / 1000 + 1, n / 60 % 17, n % 60);
+        let (second, id) = (n / 1020 % 60, "data/recordings/front/2024-05-");
+        std::fs::create_dir_all(folder.path().join(format!("{id}{day:02}/{hour:02}.{minute:02}.{second:02}"))).unwrap();
+    }
+    let daemon = Daemon::start_in(folder, "", CAMERA);
+    let begin = Instant::now();
+    let all = daemon.get("/api/recordings").json();
+    let times: usize = all.as_array().unwrap().iter().map(|day| day["times"].as_array().unwrap().len()).sum();
+    assert_eq!((all[0]["day"].as_str(), times), (Some("2024-05-10"), 10_000));
+    assert_eq!(daemon.get("/api/recordings?details=1&limit=50").json().as_array().unwrap().len(), 50);
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }
 
 #[test]

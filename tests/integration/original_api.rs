@@ -80,7 +80,8 @@ fn a_recording_is_made_listed_downloaded_and_deleted() {
     let daemon = Daemon::start("");
     assert_eq!(daemon.get("/api/recordings").json(), json!([]));
     let path = daemon.record();
-    let [day, time] = path.rsplitn(3, '/').take(2).collect::<Vec<_>>().try_into().map(|[t, d]: [&str; 2]| [d, t]).unwrap();
+    let [day, time] =
+        path.rsplitn(3, '/').take(2).collect::<Vec<_>>().try_into().map(|[t, d]: [&str; 2]| [d, t]).unwrap();
 
     assert_eq!(daemon.get("/api/recordings").json(), json!([{"day": day, "times": [time]}]));
     assert_eq!(daemon.get(&format!("/api/recordings/{day}")).json(), json!([time]));
@@ -96,7 +97,10 @@ fn a_recording_is_made_listed_downloaded_and_deleted() {
     assert_eq!(video.status, 200);
     assert_eq!(video.header("content-disposition"), Some(&*named("video.h264")));
     assert_eq!(video.header("content-length"), Some(&*video.body.len().to_string()));
-    assert_eq!(video.body, std::fs::read(daemon.data().join(format!("recordings/front/{day}/{time}/video.h264"))).unwrap());
+    assert_eq!(
+        video.body,
+        std::fs::read(daemon.data().join(format!("recordings/front/{day}/{time}/video.h264"))).unwrap()
+    );
     assert_eq!(video.body, daemon.get(&format!("{path}/recording")).body, "1.x's document called it so");
     let file = daemon.folder.path().join("video.h264");
     std::fs::write(&file, &video.body).unwrap();

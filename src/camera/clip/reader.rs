@@ -44,7 +44,7 @@ pub struct ClipReader {
 }
 
 enum Stream {
-    Mp4(Mp4Stream),
+    Mp4(Box<Mp4Stream>),
     AnnexB(Raw<AccessUnits>),
     Mjpeg(Raw<Pictures>),
 }
@@ -208,7 +208,7 @@ impl Stream {
             Ok::<_, String>(file)
         };
         match head[..] {
-            [_, _, _, _, b'f', b't', b'y', b'p', ..] => Mp4Stream::open(file).map(Stream::Mp4),
+            [_, _, _, _, b'f', b't', b'y', b'p', ..] => Mp4Stream::open(file).map(|mp4| Stream::Mp4(Box::new(mp4))),
             [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Ok(Stream::AnnexB(Raw::new(rewound(file)?, fps))),
             [0xff, 0xd8, ..] => Ok(Stream::Mjpeg(Raw::new(rewound(file)?, fps))),
             [] => Err("the file is empty".to_owned()),
