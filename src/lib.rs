@@ -28,6 +28,7 @@ pub mod recording;
 
 // One camera at work.
 pub mod pipeline;
+pub mod replay;
 
 // What the world sees.
 pub mod cli;

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["ring", "h264", "mjpeg", "motion", "overlay", "picture", "scale", "recording/policy", "recording/index"],
     ),
     ("edges", &["codec", "recording"]),
-    ("pipeline", &["pipeline"]),
+    ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
     ("cli", &["cli"]),
     ("main", &["main"]),

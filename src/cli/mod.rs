@@ -6,6 +6,7 @@ pub mod check_config;
 pub mod convert_config;
 pub mod demo;
 pub mod probe;
+pub mod replay;
 pub mod run;
 pub mod serve;
 
@@ -23,6 +24,8 @@ enum Command {
     Run(run::Args),
     /// Run one camera without a configuration: a drawn scene, a clip or a real camera
     Demo(demo::Args),
+    /// Run a video file through the motion detector, faster than real time, and say what would have been recorded
+    Replay(replay::Args),
     /// Say every fault of a configuration, or what the daemon would do with it
     CheckConfig(check_config::Args),
     /// Turn a configuration of Watchtower 1.x (JSON) into one of this version
@@ -60,6 +63,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::CheckConfig(args) => check_config::run(args),
         Command::ConvertConfig(args) => convert_config::run(args),
         Command::Probe(args) => probe::run(args),

@@ -31,7 +31,7 @@ pub const FPS: std::ops::RangeInclusive<u32> = 1..=120;
 pub const KBIT: std::ops::RangeInclusive<u32> = 50..=50_000;
 
 /// The smallest connected changed part of the picture that triggers, unless configured.
-pub const DEFAULT_MIN_TRIGGER_AREA: f32 = 0.02;
+pub const DEFAULT_MIN_TRIGGER_AREA: f32 = 0.001;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,7 +16,7 @@ const LEVEL_STAYING_S: f32 = 12.0;
 const NOISE_S: f32 = 10.0;
 const NOISE_MOVING_S: f32 = 30.0;
 /// Time constant (s) of "a moment ago".
-const RECENT_S: f32 = 0.8;
+const RECENT_S: f32 = 0.5;
 /// A change is at least this many times the noise (mean absolute deviation).
 const NOISE_FACTOR: f32 = 4.5;
 /// A change of fewer levels than this is never one (at the default sensitivity).

@@ -171,3 +171,65 @@ fn root(parent: &mut [u32], label: u32) -> u32 {
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same by flooding from cell to cell: area, strong cells and box of each, in the order of first cells.
+    fn flooded(flags: &[u8], width: usize) -> Vec<(u32, u32, [u16; 4])> {
+        let mut seen = vec![false; flags.len()];
+        let mut found = Vec::new();
+        for start in 0..flags.len() {
+            if seen[start] || flags[start] & WEAK == 0 {
+                continue;
+            }
+            let (mut todo, mut area, mut strong, mut bounds) = (vec![start], 0, 0, [u16::MAX, u16::MAX, 0, 0]);
+            seen[start] = true;
+            while let Some(cell) = todo.pop() {
+                let (x, y) = ((cell % width) as u16, (cell / width) as u16);
+                area += 1;
+                strong += u32::from(flags[cell] & STRONG != 0);
+                bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x + 1), bounds[3].max(y + 1)];
+                for (dx, dy) in [(-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)] {
+                    let (x, y) = (i32::from(x) + dx, i32::from(y) + dy);
+                    let next = y * width as i32 + x;
+                    let inside = (0..width as i32).contains(&x) && (0..flags.len() as i32).contains(&next);
+                    if inside && !seen[next as usize] && flags[next as usize] & WEAK != 0 {
+                        seen[next as usize] = true;
+                        todo.push(next as usize);
+                    }
+                }
+            }
+            if strong > 0 {
+                found.push((area, strong, bounds));
+            }
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn blobs_are_what_flooding_finds(
+            width in 1usize..24,
+            cells in prop::collection::vec(prop_oneof![Just(0), Just(WEAK), Just(WEAK | STRONG)], 1..400),
+        ) {
+            let cells = &cells[..cells.len() / width * width];
+            let mut blobs = Blobs::default();
+            // What was found before leaves nothing behind.
+            blobs.find(&[WEAK | STRONG; 6], 3);
+            let found: Vec<_> = blobs.find(cells, width).iter().map(|b| (b.area, b.strong, [b.left, b.top, b.right, b.bottom])).collect();
+            prop_assert_eq!(found, flooded(cells, width));
+        }
+    }
+
+    #[test]
+    fn the_centre_is_the_mean_of_the_cells() {
+        let mut blobs = Blobs::default();
+        let both = WEAK | STRONG;
+        let found = blobs.find(&[0, both, 0, both, both, both, 0, 0, 0], 3);
+        assert_eq!(found[0].centre(), (1.0, 0.75));
+    }
+}

@@ -108,3 +108,34 @@ fn sum_groups<const N: usize>(columns: &[u16], row: &mut [f32], scale: f32) {
         *cell = group.iter().map(|&s| u32::from(s)).sum::<u32>() as f32 * scale;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_is_the_finest_that_is_small_enough() {
+        let grid = |w, h| (Grid::of(w, h).width, Grid::of(w, h).height);
+        assert_eq!(grid(1640, 1232), (205, 154));
+        assert_eq!(grid(410, 308), (205, 154));
+        assert_eq!(grid(320, 180), (160, 90));
+        assert_eq!(grid(160, 120), (160, 120));
+        assert_eq!(grid(0, 100), (0, 100));
+    }
+
+    #[test]
+    fn cells_are_means_whatever_the_size() {
+        for (width, height) in [(160, 120), (410, 308), (641, 361), (1000, 701), (1640, 1232), (3840, 2160)] {
+            let grid = Grid::of(width, height);
+            // A ramp: its blurred means lie on the same ramp, away from the border.
+            let data = (0..width * height).map(|i| (i % width * 255 / width) as u8).collect();
+            let mut cells = Vec::new();
+            Reducer::default().reduce(&Luma { width, height, data }, grid, &mut cells);
+            assert_eq!(cells.len(), grid.cells());
+            for (x, cell) in cells[grid.width * 3..][..grid.width].iter().enumerate().skip(1).take(grid.width - 2) {
+                let middle = (x as f32 + 0.5) * grid.cell as f32 * 255.0 / width as f32;
+                assert!((cell - middle).abs() < 2.0, "{width}x{height}, cell {x}: {cell} and {middle}");
+            }
+        }
+    }
+}

@@ -161,3 +161,24 @@ impl Transition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_light_is_found_though_a_third_of_the_picture_shows_something_else() {
+        let before: Vec<f32> = (0..9000).map(|i| 20.0 + (i * 37 % 180) as f32).collect();
+        let seen = |i: usize, b: f32| if i % 3000 < 1000 { 240.0 } else { 0.6 * b + 12.0 };
+        let now: Vec<f32> = before.iter().enumerate().map(|(i, b)| seen(i, *b)).collect();
+        let light = fit(&before, &now, &vec![false; before.len()]);
+        assert!((light.gain - 0.6).abs() < 0.03 && (light.offset - 12.0).abs() < 4.0, "{light:?}");
+    }
+
+    #[test]
+    fn a_picture_of_one_grey_has_an_offset_and_no_gain() {
+        let light = fit(&[100.0; 2000], &[130.0; 2000], &[false; 2000]);
+        assert!((light.on(100.0) - 130.0).abs() < 0.1 && (light.gain - 1.0).abs() < 0.01, "{light:?}");
+        assert_eq!(fit(&[], &[], &[]), Light::SAME);
+    }
+}

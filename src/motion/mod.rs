@@ -262,3 +262,6 @@ fn region(blob: &Blob, grid: Grid) -> Region {
         height: f32::from(blob.bottom - blob.top) / height,
     }
 }
+
+#[cfg(test)]
+mod tests;
