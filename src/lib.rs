@@ -9,18 +9,20 @@ pub mod event;
 pub mod media;
 pub mod settings;
 
-// Where pictures come from, and what the owner declares.
-pub mod camera;
-pub mod config;
-
-// Pure: no device, file, socket or clock.
+// Pure: pictures and streams.
 pub mod h264;
 pub mod mjpeg;
-pub mod motion;
 pub mod overlay;
 pub mod picture;
 pub mod ring;
 pub mod scale;
+
+// Where pictures come from, and what the owner declares.
+pub mod camera;
+pub mod config;
+
+// Pure: what moves. When an event starts and ends is in `recording::policy`.
+pub mod motion;
 
 // Edges: each touches one part of the world.
 pub mod codec;

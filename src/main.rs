@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use watchtower::cli::{Cli, CliError};
+use watchtower::cli::{self, CliError};
 
 fn main() -> ExitCode {
-    match watchtower::cli::run(Cli::parse()) {
+    match cli::run(cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);

@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom up. A module may use its own layer and those before it; in the layer of edges, only itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("data", &["media", "settings", "clock", "event"]),
-    ("camera border", &["camera"]),
+    ("pure: pictures and streams", &["h264", "mjpeg", "overlay", "picture", "ring", "scale"]),
+    ("camera", &["camera"]),
     ("config", &["config"]),
-    (
-        "pure",
-        &["ring", "h264", "mjpeg", "motion", "overlay", "picture", "scale", "recording/policy", "recording/index"],
-    ),
+    ("pure: decisions and formats", &["motion", "recording/policy", "recording/index"]),
     ("edges", &["codec", "recording"]),
     ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
@@ -30,7 +28,7 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("jpeg_encoder", "codec/jpeg"),
     ("image", "codec/still"),
     ("v4l", "camera/v4l2"),
-    ("reqwest", "camera/http"),
+    ("reqwest", "camera"),
     ("shiguredo_mp4", "camera/clip"),
     ("axum", "web"),
     ("clap", "cli"),

@@ -55,6 +55,11 @@ impl CliError {
     }
 }
 
+/// Reads the command line. Ends the process where it only asks for help or makes no sense.
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
 /// Runs the command that was asked for.
 ///
 /// # Errors
