@@ -74,6 +74,8 @@ struct State<T> {
     first: u64,
     weight: usize,
     horizon: Pts,
+    /// Whether bytes, not time, decided about the last entry that went.
+    squeezed: bool,
 }
 
 /// See the module. `T` is cheap to clone (shared payload).
@@ -92,7 +94,13 @@ impl<T: Entry> Ring<T> {
         Self {
             window,
             max_bytes,
-            state: Mutex::new(State { entries: VecDeque::new(), first: 0, weight: 0, horizon: Pts::MIN }),
+            state: Mutex::new(State {
+                entries: VecDeque::new(),
+                first: 0,
+                weight: 0,
+                horizon: Pts::MIN,
+                squeezed: false,
+            }),
             pushed: Condvar::new(),
             end: watch::channel(0).0,
         }
@@ -119,6 +127,7 @@ impl<T: Entry> Ring<T> {
                 if !outdated && s.weight <= self.max_bytes {
                     break;
                 }
+                s.squeezed = !outdated;
                 if let Some(old) = s.entries.pop_front() {
                     s.weight -= old.weight();
                     s.first += 1;
@@ -200,6 +209,13 @@ impl<T: Entry> Ring<T> {
         self.lock().entries.back().cloned()
     }
 
+    /// The time it covers, where its bytes do not let it cover the window it was made for.
+    pub fn squeezed_to(&self) -> Option<Duration> {
+        let s = self.lock();
+        let covered = s.entries.back()?.pts().since(s.entries.front()?.pts());
+        s.squeezed.then_some(covered)
+    }
+
     /// PTS of the oldest and newest entry held.
     pub fn span(&self) -> Option<(Pts, Pts)> {
         let s = self.lock();
@@ -263,12 +279,14 @@ mod tests {
         // The entry at the window's very beginning is still there.
         assert_eq!(ring.span().unwrap(), (second(14).pts(), second(19).pts()));
         assert_eq!(ring.weight(), 60);
+        assert_eq!(ring.squeezed_to(), None);
     }
 
     #[test]
     fn bytes_bound_it_but_the_newest_stays() {
         let ring = ring_of(100, 45, 20);
         assert_eq!(ring.weight(), 40);
+        assert_eq!(ring.squeezed_to(), Some(Duration::from_secs(3)));
         ring.push(Item(100 * Pts::HZ, 1000, true));
         assert_eq!(ring.span().unwrap(), (Pts(100 * Pts::HZ), Pts(100 * Pts::HZ)));
     }

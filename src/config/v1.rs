@@ -35,6 +35,9 @@ pub enum V1Error {
 /// Widths that a Pi camera program writes without padding at the end of each row are multiples of this.
 const ROW_PIXELS: u32 = 64;
 
+/// The smallest trigger area that 1.x had unless told otherwise.
+const MIN_TRIGGER_AREA: f64 = 0.02;
+
 /// Writes a 1.x configuration anew.
 ///
 /// # Errors
@@ -169,7 +172,11 @@ impl Old {
                 let number = old.as_f64().ok_or("must be a number")?;
                 value::number(number, range.clone()).map(|_| number)
             };
-            motion.push((key, self.take(names, read).unwrap_or(f64::from(default)), default));
+            let mut value = self.take(names, read);
+            if key == "min_trigger_area" {
+                value = value.map(|old| self.trigger_area(old));
+            }
+            motion.push((key, value.unwrap_or(f64::from(default)), default));
         }
         if let [.., (_, padding, _), (_, longest, default)] = motion.as_mut_slice()
             && *padding >= *longest
@@ -185,6 +192,18 @@ impl Old {
             .filter(|(_, value, default)| *value as f32 != *default)
             .map(|(key, value, _)| (key, value))
             .collect()
+    }
+
+    /// 1.x blurred and widened what had changed before it measured it.
+    fn trigger_area(&mut self, old: f64) -> f64 {
+        let ratio = f64::from(super::DEFAULT_MIN_TRIGGER_AREA) / MIN_TRIGGER_AREA;
+        // To seven places, so that 1.x's default becomes this version's.
+        let area = (old * ratio * 1e7).round() / 1e7;
+        self.note(format!(
+            "MOTION_MIN_TRIGGER_AREA = {old} became min_trigger_area = {area}: areas are measured more tightly now, and \
+             the same things are about a twentieth as large."
+        ));
+        area
     }
 
     /// Everything that has not been used has no counterpart.
@@ -358,7 +377,7 @@ mod tests {
         });
         let camera = load(&convert(old.to_string().as_bytes()).unwrap()).cameras["room0"].clone();
         let motion = camera.motion;
-        assert_eq!((motion.sensitivity, motion.min_trigger_area), (0.7, 0.005));
+        assert_eq!((motion.sensitivity, motion.min_trigger_area), (0.7, 0.00025));
         assert_eq!((motion.max_event_time_s, motion.recording_padding_s), (45.0, 6.0));
         assert_eq!((camera.size, camera.disk.size), (Resolution::new(1280, 720), None));
     }

@@ -264,6 +264,7 @@ impl CameraHandle {
         let silent = frame_age.is_none_or(|age| age > Duration::from_secs(5));
         let degraded = fault
             .or_else(|| silent.then(|| "the camera has given no picture yet".to_owned()))
+            .or_else(|| self.short_pre_roll())
             .or_else(|| shared.sink_faults.iter().find_map(|fault| fault()));
         let monitoring = shared.is_monitoring();
         let state = match (&degraded, recording) {
@@ -287,6 +288,18 @@ impl CameraHandle {
             encode_speed: *lock(&shared.encode_speed),
             changed: *lock(&shared.changed),
         }
+    }
+
+    /// Why the pre-roll is not as long as configured, when it is not.
+    fn short_pre_roll(&self) -> Option<String> {
+        let wanted = Duration::from_secs_f32(self.shared.config.motion.recording_padding_s);
+        let held = self.shared.jpegs.squeezed_to().filter(|held| *held < wanted)?;
+        Some(format!(
+            "the pictures before a trigger are kept for {:.1} s only, not {:.1}: the camera's JPEGs are so large that \
+             more do not fit into memory; a smaller size or fewer pictures a second help",
+            held.as_secs_f32(),
+            wanted.as_secs_f32()
+        ))
     }
 
     /// Starts or stops watching for motion, and remembers it. Stopping ends an event that motion started.

@@ -18,6 +18,8 @@ use crate::scale::Scaler;
 
 /// Enough that text and faces stay sharp; 1.x's pictures were of about this quality.
 const QUALITY: u8 = 80;
+/// Widths asked for are rounded down to a multiple of this.
+const STEP: u32 = 80;
 
 /// A picture for viewers.
 #[derive(Debug)]
@@ -97,6 +99,8 @@ impl ViewHub {
     /// A new viewer, of pictures at most `width` across and at most `fps` a second.
     pub(super) fn subscribe(shared: &Arc<Shared>, width: Option<u32>, fps: Option<f32>) -> View {
         let rate = fps.unwrap_or(f32::INFINITY);
+        // So that nobody can have a picture made for each of a thousand widths.
+        let width = width.map(|width| (width - width % STEP).max(32));
         let mut variants = lock(&shared.views.variants);
         let at = variants.iter().position(|v| v.width == width).unwrap_or_else(|| {
             variants.push(Variant {
