@@ -46,6 +46,8 @@ pub(super) struct Developer {
     streams: Vec<Arc<Stream>>,
     /// Streams whose next frame has to be an IDR.
     idr: Vec<bool>,
+    /// An event ended here that another may follow without a gap: the first picture after it has to be an IDR.
+    rolled: Option<Pts>,
     decider: Decider,
     preparer: Preparer,
     decoder: JpegDecoder,
@@ -69,6 +71,7 @@ impl Developer {
         Self {
             shared: Arc::clone(shared),
             idr: vec![false; streams.len()],
+            rolled: None,
             streams,
             decider,
             preparer: Preparer::new(pool.clone()),
@@ -266,6 +269,9 @@ impl Developer {
         }
         let frame = Arc::new(self.preparer.prepare(&self.shared, frame));
         if encode {
+            if self.rolled.take_if(|end| moment.pts > *end).is_some() {
+                self.idr.fill(true);
+            }
             for (stream, idr) in self.streams.iter().zip(&mut self.idr) {
                 if stream.has_room() {
                     stream.encode(Arc::clone(&frame), std::mem::take(idr));
@@ -341,9 +347,7 @@ impl Developer {
     }
 
     fn follow(&mut self, change: Change) {
-        if change.rolled {
-            self.idr.fill(true);
-        }
+        self.rolled = change.rolled.or(self.rolled);
         let Some(event) = change.started else { return };
         if self.mode != EncodeMode::OnEvent {
             return;
