@@ -23,8 +23,8 @@ pub type EventIds = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub(super) struct Change {
     /// An event started.
     pub(super) started: Option<Arc<Event>>,
-    /// One ended because it was long enough; the next one may follow without a gap.
-    pub(super) rolled: bool,
+    /// One ended here because it was long enough; the next one may follow without a gap.
+    pub(super) rolled: Option<Pts>,
 }
 
 pub(super) struct Decider {
@@ -138,7 +138,7 @@ impl Decider {
                 Decision::Roll(end) => {
                     self.end(shared, end);
                     self.detector.rebase();
-                    change.rolled = true;
+                    change.rolled = Some(end.pts);
                 }
             }
         }

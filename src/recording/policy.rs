@@ -87,7 +87,7 @@ impl Policy {
     /// One step at `now`, which never goes back. Answers at most two decisions: an end comes before a start.
     ///
     /// Times are exact however rarely this is called: an event ends at its last motion plus the post-roll, not at the step that
-    /// notices.
+    /// notices. Only [`Decision::Roll`] ends one at the step.
     pub fn step(&mut self, now: Pts, input: Input) -> impl Iterator<Item = Decision> + use<> {
         if input.camera_alive {
             self.alive = Some(now);
@@ -97,12 +97,14 @@ impl Policy {
             open.motion = if input.motion && input.monitoring { Some(now) } else { open.motion };
             open.manual = if input.manual { Some(now) } else { open.manual };
         }
-        let end = self.open.and_then(|open| self.end(now, open, input, lost));
-        if let Some(end) = end {
+        let mut end = self.open.and_then(|open| self.end(now, open, input, lost));
+        let rolled = end.is_some_and(|end| end.reason == EndReason::MaxEventTime);
+        if let Some(end) = &mut end {
+            // Up to now its pictures have been encoded as they came: the next event can begin only after them.
+            end.pts = if rolled { now } else { end.pts };
             self.open = None;
             self.ended = end.pts;
         }
-        let rolled = end.is_some_and(|end| end.reason == EndReason::MaxEventTime);
         let end = end.map(if rolled { Decision::Roll } else { Decision::End });
         let start = if lost || input.shutting_down { None } else { self.start(now, input, rolled) };
         [end, start].into_iter().flatten()
@@ -251,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_rolls_ends_with_the_picture_at_which_that_was_noticed() {
+        let mut policy = Policy::new(CONFIG);
+        assert_eq!(policy.step(at(10.0), MOTION).count(), 1);
+        for s in [18.0, 26.0, 34.0, 42.0, 50.0, 58.0, 66.0] {
+            assert_eq!(policy.step(at(s), MOTION).count(), 0);
+        }
+        let roll = Decision::Roll(End { pts: at(70.05), reason: EndReason::MaxEventTime });
+        assert_eq!(policy.step(at(70.05), MOTION).collect::<Vec<_>>(), [roll]);
+        assert_eq!(policy.step(at(71.0), MOTION).collect::<Vec<_>>(), [started(71.0, 70.05, Cause::Motion)]);
+    }
+
+    #[test]
     fn recording_always_goes_in_pieces_without_gaps() {
         let got = decided(PolicyConfig { record_always: true, ..CONFIG }, &[(20.0, MOTION)], IDLE, 125.0);
         let roll = |s| Decision::Roll(End { pts: at(s), reason: EndReason::MaxEventTime });
@@ -351,11 +365,9 @@ mod tests {
                         Decision::End(end) | Decision::Roll(end) => {
                             let (trigger, start) = open.take().unwrap();
                             prop_assert!(end.pts >= start && end.pts >= trigger && end.pts <= now);
-                            prop_assert!(end.pts <= trigger + config.max_event);
-                            prop_assert_eq!(
-                                matches!(decision, Decision::Roll(_)),
-                                end.reason == EndReason::MaxEventTime
-                            );
+                            let rolled = matches!(decision, Decision::Roll(_));
+                            prop_assert_eq!(rolled, end.reason == EndReason::MaxEventTime);
+                            prop_assert!(if rolled { end.pts == now } else { end.pts <= trigger + config.max_event });
                             last_end = Some(end.pts);
                         }
                     }
