@@ -28,7 +28,7 @@ const REDIRECTS: usize = 4;
 
 /// A network camera.
 pub struct Http {
-    runtime: Runtime,
+    runtime: Background,
     session: Session,
     feed: Feed,
     stamper: Stamper,
@@ -65,6 +65,23 @@ impl Splitter {
     }
 }
 
+/// A runtime that is dropped without waiting: a name server that does not answer holds a thread of its for minutes.
+struct Background(Option<Runtime>);
+
+impl Background {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.as_ref().expect("taken only when dropped").block_on(future)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Http {
     /// Connects and looks at what the camera gives. Blocks, for some [`STALL_S`] at most.
     ///
@@ -82,6 +99,7 @@ impl Http {
             .enable_all()
             .build()
             .map_err(|cause| unavailable(format!("no event loop: {cause}")))?;
+        let runtime = Background(Some(runtime));
 
         let deadline = Instant::now() + CONNECT + Duration::from_secs(STALL_S);
         let feed = runtime.block_on(async {

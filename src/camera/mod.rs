@@ -103,6 +103,19 @@ pub enum CameraError {
     },
 }
 
+impl CameraError {
+    /// The error for everybody who may look: devices and addresses are named, files of this machine only by their last name.
+    pub fn public(&self) -> String {
+        let text = self.to_string();
+        let short = |word: &str| {
+            let is_path = word.starts_with('/') && !word.starts_with("/dev/");
+            let name = if is_path { word.rsplit('/').find(|part| !part.is_empty()) } else { None };
+            name.unwrap_or(word).to_owned()
+        };
+        text.split(' ').map(short).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// A camera that is open. Not shared: the grab thread owns it.
 pub trait Camera: Send {
     /// Waits for the next picture: at most `STALL` (see [`STALL_S`]), then answers [`CameraError::Stalled`].

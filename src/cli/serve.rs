@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -135,42 +135,49 @@ fn say(address: &str) {
     println!("{address}");
 }
 
-/// The thread that mends what a crash left, and then deletes old recordings as the configuration says.
+/// Two threads that look after the recordings: one mends what a crash left and reads what was put there by hand, which may
+/// take hours; the other deletes old recordings as the configuration says, and cannot wait that long.
 struct Keeper(Arc<AtomicBool>);
 
 impl Keeper {
     fn start(store: Arc<Store>, storage: Storage) -> Result<Self, CliError> {
         let stop = Arc::new(AtomicBool::new(false));
+        let started = |e: std::io::Error| CliError::Failed(format!("a thread does not start: {e}"));
+        let (mended, stopping) = (Arc::clone(&store), Arc::clone(&stop));
+        std::thread::Builder::new().name("mender".into()).spawn(move || mend(&mended, &stopping)).map_err(started)?;
         let stopping = Arc::clone(&stop);
-        let keep = move || {
-            store.settle(&stopping);
-            let mut synchronised = clock::is_synchronised();
-            let mut refreshed = Instant::now();
-            while !stopping.load(Ordering::Relaxed) {
-                if let Err(error) = store.retain(&storage) {
-                    tracing::warn!("old recordings could not be deleted: {error}");
-                }
-                if !synchronised && clock::is_synchronised() {
-                    synchronised = true;
-                    store.clock_synchronised();
-                }
-                if refreshed.elapsed() > REFRESH_EVERY {
-                    refreshed = Instant::now();
-                    if let Err(error) = store.refresh() {
-                        tracing::warn!("the recordings' folder could not be read: {error}");
-                    }
-                }
-                store.wait_for_room_wanted(RETENTION_EVERY);
-            }
-        };
-        let started = std::thread::Builder::new().name("keeper".into()).spawn(keep);
-        started.map_err(|e| CliError::Failed(format!("a thread does not start: {e}")))?;
+        let keep = move || make_room(&store, &storage, &stopping);
+        std::thread::Builder::new().name("keeper".into()).spawn(keep).map_err(started)?;
         Ok(Self(stop))
     }
 
-    /// It may be in the middle of something long, which is safe to break off with the process.
+    /// They may be in the middle of something long, which is safe to break off with the process.
     fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn mend(store: &Store, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        store.settle(stop);
+        std::thread::sleep(REFRESH_EVERY);
+        if let Err(error) = store.refresh() {
+            tracing::warn!("the recordings' folder could not be read: {error}");
+        }
+    }
+}
+
+fn make_room(store: &Store, storage: &Storage, stop: &AtomicBool) {
+    let mut synchronised = false;
+    while !stop.load(Ordering::Relaxed) {
+        if !synchronised && clock::is_synchronised() {
+            synchronised = true;
+            store.clock_synchronised();
+        }
+        if let Err(error) = store.retain(storage) {
+            tracing::warn!("old recordings could not be deleted: {error}");
+        }
+        store.wait_for_room_wanted(RETENTION_EVERY);
     }
 }
 

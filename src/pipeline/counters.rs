@@ -48,6 +48,12 @@ impl Stage {
         self.micros.add(took.as_micros() as u64);
     }
 
+    /// Counts runs that were counted elsewhere.
+    pub fn add_all(&self, runs: u64, took: Duration) {
+        self.runs.add(runs);
+        self.micros.add(took.as_micros() as u64);
+    }
+
     /// How often it ran.
     pub fn runs(&self) -> u64 {
         self.runs.get()
@@ -116,10 +122,14 @@ counters! {
     encode_failed: Count, "frames_skipped", "encode_failed";
     /// Access units that had left the ring before they were written.
     writer_lapped: Count, "access_units_skipped", "writer_lapped";
+    /// Access units that could not be written: the disk refused, or decoding could not start with them.
+    writer_skipped: Count, "access_units_skipped", "writer_skipped";
     /// Times the camera had to be opened again.
     reopened: Count, "camera_reopened", "";
     /// Events that started.
     events: Count, "events", "";
+    /// Events that a sink had no room for, since it hung.
+    events_missed: Count, "events_missed", "";
     /// Pictures the detector looked at.
     looks: Count, "frames", "looked_at";
     /// Sudden changes of the light that were recognised.
@@ -140,4 +150,6 @@ counters! {
     encode: Stage, "stage", "encode";
     /// JPEGs for viewers.
     view: Stage, "stage", "view";
+    /// Putting access units on stable storage.
+    write: Stage, "stage", "write";
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use super::grab;
@@ -31,15 +31,17 @@ pub(super) struct Decider {
     detector: Detector,
     policy: Policy,
     ids: EventIds,
-    sinks: Vec<Sender<Arc<Event>>>,
+    sinks: Vec<SyncSender<Arc<Event>>>,
     current: Option<Arc<Event>>,
     cadence: Cadence,
     last_sight: Sight,
     was_monitoring: bool,
+    /// Time of the last step: a silent camera's first picture may be older.
+    last_step: Pts,
 }
 
 impl Decider {
-    pub(super) fn new(shared: &Shared, ids: EventIds, sinks: Vec<Sender<Arc<Event>>>) -> Self {
+    pub(super) fn new(shared: &Shared, ids: EventIds, sinks: Vec<SyncSender<Arc<Event>>>) -> Self {
         let config = &shared.config;
         let padding = Duration::from_secs_f32(config.motion.recording_padding_s);
         Self {
@@ -56,6 +58,7 @@ impl Decider {
             cadence: Cadence::default(),
             last_sight: Sight::default(),
             was_monitoring: shared.is_monitoring(),
+            last_step: Pts::MIN,
         }
     }
 
@@ -116,9 +119,10 @@ impl Decider {
             camera_alive: grab::is_alive(shared, LOST_AFTER),
             shutting_down: shared.is_stopping(),
         };
+        self.last_step = self.last_step.max(moment.pts);
         let mut picture = Some(picture);
         let mut change = Change::default();
-        for decision in self.policy.step(moment.pts, input) {
+        for decision in self.policy.step(self.last_step, input) {
             match decision {
                 Decision::Start { start, cause, .. } => {
                     let event = Arc::new(Event {
@@ -157,8 +161,21 @@ impl Decider {
         *lock(&shared.current) = Some(Arc::clone(event));
         *lock(&shared.last_event) = Some(event.trigger.wall);
         self.current = Some(Arc::clone(event));
-        // A sink that is gone has said why; the others go on.
-        self.sinks.retain(|sink| sink.send(Arc::clone(event)).is_ok());
+        for sink in &self.sinks {
+            match sink.try_send(Arc::clone(event)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => {
+                    shared.counters.events_missed.one();
+                    tracing::error!(
+                        camera = shared.config.name,
+                        event = event.id,
+                        "a sink hangs: the event is not kept"
+                    );
+                }
+                // A sink that is gone has said why.
+                Err(TrySendError::Disconnected(_)) => {}
+            }
+        }
     }
 
     fn end(&mut self, shared: &Shared, end: End) {

@@ -28,8 +28,12 @@ const TICK: Duration = Duration::from_millis(100);
 const CAUGHT_UP: Duration = Duration::from_millis(500);
 /// Encoding that is to begin with the pre-roll has to be this many times faster than real time.
 const HEADROOM: f64 = 2.0;
+/// One bad picture is a disturbance; so many are a camera that does not work.
+const BAD_IN_A_ROW: u32 = 30;
 /// Pictures that are encoded on trial to measure that.
 const TRIALS: u32 = 4;
+/// A JPEG camera that had to be encoded all the time is measured again after this: the machine may have been busy then.
+const MEASURE_AGAIN: Duration = Duration::from_secs(600);
 /// What is left to encode at a stop gets this long.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
@@ -56,6 +60,8 @@ pub(super) struct Developer {
     turned: Luma,
     mode: EncodeMode,
     trial: Option<Trial>,
+    bad_in_a_row: u32,
+    measure_again: Option<Instant>,
     backlog: Backlog,
     /// Time of the newest picture that was handled.
     last: Pts,
@@ -81,6 +87,8 @@ impl Developer {
             turned: Luma::default(),
             mode: EncodeMode::Unknown,
             trial: None,
+            bad_in_a_row: 0,
+            measure_again: None,
             backlog: Backlog::default(),
             last: Pts::MIN,
             newest: None,
@@ -133,7 +141,13 @@ impl Developer {
                 self.measure(&jpeg);
                 return true;
             }
-            EncodeMode::Continuous => return false,
+            EncodeMode::Continuous => {
+                let due = self.measure_again.is_some_and(|due| Instant::now() > due);
+                if due && lock(&self.shared.current).is_none() {
+                    self.set_mode(EncodeMode::Unknown);
+                }
+                return false;
+            }
             EncodeMode::OnEvent if !self.backlog.following.is_empty() && self.lag() < CAUGHT_UP => return false,
             EncodeMode::OnEvent => {}
         }
@@ -246,7 +260,12 @@ impl Developer {
 
     fn decode(&mut self, jpeg: &Jpeg) -> Option<Frame> {
         match self.shared.counters.decode.time(|| self.decoder.decode(jpeg, &self.pool)) {
-            Ok(frame) => Some(frame),
+            Ok(frame) => {
+                if std::mem::take(&mut self.bad_in_a_row) >= BAD_IN_A_ROW {
+                    self.shared.set_fault(None);
+                }
+                Some(frame)
+            }
             Err(error) => {
                 self.bad_picture(&error);
                 None
@@ -254,8 +273,12 @@ impl Developer {
         }
     }
 
-    fn bad_picture(&self, error: &dyn std::fmt::Display) {
+    fn bad_picture(&mut self, error: &dyn std::fmt::Display) {
         self.shared.counters.bad_picture.one();
+        self.bad_in_a_row += 1;
+        if self.bad_in_a_row == BAD_IN_A_ROW {
+            self.shared.set_fault(Some(format!("the camera's pictures cannot be decoded: {error}")));
+        }
         tracing::debug!(camera = self.shared.config.name, "skipped a picture: {error}");
     }
 
@@ -284,7 +307,7 @@ impl Developer {
             self.newest = Some(Arc::clone(&frame));
         }
         if present && self.shared.views.wants(moment.pts) {
-            self.shared.views.show(Arc::clone(&frame), &self.shared.counters);
+            self.shared.views.show(Arc::clone(&frame), false, &self.shared.counters);
         }
         if look {
             self.turn_luma();
@@ -304,7 +327,8 @@ impl Developer {
         let newest = lock(&self.shared.camera).newest;
         // An event is measured in pictures' times; while none come, time goes on all the same.
         let silent = newest.is_none_or(|newest| now.since(newest) > LOST_AFTER);
-        let pts = if silent { now } else { newest.unwrap_or(now) };
+        // Never past a picture that the detector has still to see.
+        let pts = if silent || self.last == Pts::MIN { now } else { self.last };
         if silent {
             // A picture on its way is not that old.
             self.pass_time(now - LOST_AFTER);
@@ -313,11 +337,10 @@ impl Developer {
             self.shared.jpegs.advance(Pts::MAX);
         }
         let moment = clock::moment_at(pts, self.shared.brightness());
-        let jpeg = if requested { self.shared.jpegs.newest() } else { None };
         let newest = self.newest.clone();
         let (decoder, preparer, shared, pool) = (&mut self.decoder, &mut self.preparer, &self.shared, &self.pool);
         let change = self.decider.tick(shared, moment, || {
-            let Some(jpeg) = jpeg else { return newest };
+            let Some(jpeg) = shared.jpegs.newest() else { return newest };
             let frame = decoder.decode(&jpeg, pool).ok()?;
             Some(Arc::new(preparer.prepare(shared, frame)))
         });
@@ -343,13 +366,13 @@ impl Developer {
         self.last_notice = Some(Instant::now());
         let text = format!("{}: no picture: {fault}", self.shared.config.label);
         let frame = self.preparer.notice(&self.shared, &text);
-        self.shared.views.show(Arc::new(frame), &self.shared.counters);
+        self.shared.views.show(Arc::new(frame), true, &self.shared.counters);
     }
 
     fn follow(&mut self, change: Change) {
         self.rolled = change.rolled.or(self.rolled);
         let Some(event) = change.started else { return };
-        if self.mode != EncodeMode::OnEvent {
+        if self.mode == EncodeMode::Continuous {
             return;
         }
         if self.backlog.following.is_empty() {
@@ -363,10 +386,14 @@ impl Developer {
     fn set_mode(&mut self, mode: EncodeMode) {
         self.mode = mode;
         *lock(&self.shared.encode_mode) = mode;
-        if mode == EncodeMode::Continuous && self.backlog.following.is_empty() {
-            self.backlog.cursor = self.shared.jpegs.end();
+        if mode == EncodeMode::Continuous {
+            // From where events are being encoded, or from now on.
+            if self.backlog.following.is_empty() {
+                self.backlog.cursor = self.shared.jpegs.end();
+            }
+            self.backlog.following.clear();
+            self.measure_again = Some(Instant::now() + MEASURE_AGAIN);
         }
-        self.backlog.following.clear();
     }
 
     /// Decodes and encodes a few pictures on trial, to know whether encoding can begin with a trigger.
@@ -378,17 +405,24 @@ impl Developer {
             Trial { sessions: self.streams.iter().map(session).collect(), runs: 0, best: Duration::MAX }
         });
         let began = Instant::now();
-        let decoded = self.decoder.decode(jpeg, &self.pool);
-        let failed =
-            decoded.is_err() || trial.sessions.iter_mut().any(|s| s.encode(&self.shared, &frame, false).is_err());
+        let decoded = self.decoder.decode(jpeg, &self.pool).map_err(|error| error.to_string());
+        let encoded = decoded.and_then(|_| {
+            let mut encode = |s: &mut Session| s.encode(&self.shared, &frame, false).map(|_| ());
+            trial.sessions.iter_mut().try_for_each(&mut encode).map_err(|error| error.to_string())
+        });
+        if let Err(error) = encoded {
+            self.trial = None;
+            return self.shared.set_fault(Some(format!("pictures cannot be encoded: {error}")));
+        }
         // The first picture pays for setting up, and any other may for whatever else starts with the machine.
-        if trial.runs > 0 || failed {
+        if trial.runs > 0 {
             trial.best = trial.best.min(began.elapsed());
         }
         trial.runs += 1;
-        if !failed && trial.runs < TRIALS {
+        if trial.runs < TRIALS {
             return;
         }
+        self.shared.set_fault(None);
         let speed = 1.0 / (trial.best.as_secs_f64() * f64::from(self.shared.config.fps)).max(1e-9);
         self.trial = None;
         let mode = if speed >= HEADROOM { EncodeMode::OnEvent } else { EncodeMode::Continuous };

@@ -6,12 +6,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use super::shared::{Shared, lock};
 use crate::codec::openh264::{Encoder, EncoderSettings};
 use crate::config::StreamConfig;
-use crate::media::{AccessUnit, Frame, FramePool, Pts};
+use crate::media::{AccessUnit, Frame, FramePool, Pts, Resolution};
 use crate::ring::Ring;
 use crate::scale::Scaler;
 
 /// Frames that may wait: one in work and one ready keep the thread busy; more would only be memory.
 const DEPTH: usize = 2;
+
+/// What the encoder takes; larger pictures are made smaller.
+const LARGEST: Resolution = Resolution::new(3840, 2160);
 
 enum Job {
     /// Encode this; as an IDR when `idr`.
@@ -84,19 +87,22 @@ impl Stream {
 /// Runs until [`Stream::stop`].
 pub(super) fn run(shared: &Shared, stream: &Stream) {
     let mut session = Session::new(stream.config.clone(), shared.config.fps);
+    let mut failing = false;
     loop {
         match stream.take() {
             Job::Frame { frame, idr } => {
                 shared.bell.ring();
                 match session.encode(shared, &frame, idr) {
-                    Ok(access_unit) => stream.ring.push(access_unit),
+                    Ok(access_unit) => {
+                        stream.ring.push(access_unit);
+                        if std::mem::take(&mut failing) {
+                            shared.set_fault(None);
+                        }
+                    }
                     Err(error) => {
                         shared.counters.encode_failed.one();
-                        tracing::warn!(
-                            camera = shared.config.name,
-                            stream = stream.name,
-                            "a frame was not encoded: {error}"
-                        );
+                        shared.set_fault(Some(format!("pictures for the {} cannot be encoded: {error}", stream.name)));
+                        failing = true;
                         session.encoder = None;
                     }
                 }
@@ -131,7 +137,7 @@ impl Session {
         frame: &Frame,
         idr: bool,
     ) -> Result<AccessUnit, crate::codec::openh264::EncodeError> {
-        let target = self.config.size.map_or(frame.size(), |bounds| frame.size().fitted_into(bounds));
+        let target = frame.size().fitted_into(self.config.size.unwrap_or(LARGEST));
         let scaled = (target != frame.size())
             .then(|| shared.counters.scale.time(|| self.scaler.scale(frame, target, &self.pool)));
         let encoder = match &mut self.encoder {

@@ -43,10 +43,14 @@ pub(super) fn run(shared: &Arc<Shared>) {
         if shared.is_stopping() {
             break;
         }
+        if matches!(error, CameraError::Ended { .. }) {
+            ended(shared, &error);
+            break;
+        }
         tracing::warn!(camera = shared.config.name, "{error}; trying again in {} s", pause.as_secs_f32());
         {
             let mut state = lock(&shared.camera);
-            state.fault = Some(error.to_string());
+            state.fault = Some(error.public());
             state.fps = 0.0;
             state.controls = None;
         }
@@ -54,6 +58,16 @@ pub(super) fn run(shared: &Arc<Shared>) {
         sleep(shared, pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
         shared.counters.reopened.one();
+    }
+}
+
+/// A clip that is played once has been: there is nothing to try again.
+fn ended(shared: &Shared, error: &CameraError) {
+    tracing::info!(camera = shared.config.name, "{error}");
+    lock(&shared.camera).fault = Some(error.public());
+    while !shared.is_stopping() {
+        shared.progressed();
+        sleep(shared, Duration::from_secs(1));
     }
 }
 

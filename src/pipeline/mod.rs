@@ -48,6 +48,8 @@ use shared::{Shared, lock};
 const JPEG_RING_BYTES: usize = 64 << 20;
 /// Access units of a stream take at most this much.
 const STREAM_RING_BYTES: usize = 32 << 20;
+/// Events that may wait for a sink that hangs; each holds a picture.
+const WAITING_EVENTS: usize = 8;
 /// A ring is this much longer than the pre-roll: what a slow disk or a busy moment may take.
 const SLACK: Duration = Duration::from_secs(4);
 
@@ -175,7 +177,8 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
         let stream = match streams.iter().find(|stream| stream.config == wanted) {
             Some(stream) => Arc::clone(stream),
             None => {
-                let ring = Ring::new(window, STREAM_RING_BYTES);
+                // A disk that is slow just when it makes the recording's files still finds the pre-roll.
+                let ring = Ring::new(window * 2, STREAM_RING_BYTES);
                 let stream = Arc::new(Stream::new(sink, wanted, ring));
                 let (shared, encoded) = (Arc::clone(&shared), Arc::clone(&stream));
                 threads.push(spawn(&name, "encode", move || encode::run(&shared, &encoded))?);
@@ -183,7 +186,7 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
                 stream
             }
         };
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(WAITING_EVENTS);
         events.push(sender);
         let shared = Arc::clone(&shared);
         threads.push(spawn(&name, sink, move || follow_all(&shared, follow, &stream, &receiver))?);
@@ -264,6 +267,7 @@ impl CameraHandle {
         let silent = frame_age.is_none_or(|age| age > Duration::from_secs(5));
         let degraded = fault
             .or_else(|| silent.then(|| "the camera has given no picture yet".to_owned()))
+            .or_else(|| shared.picture_fault())
             .or_else(|| self.short_pre_roll())
             .or_else(|| shared.sink_faults.iter().find_map(|fault| fault()));
         let monitoring = shared.is_monitoring();
@@ -307,14 +311,15 @@ impl CameraHandle {
     /// # Errors
     /// When it could not be saved; it is in force all the same.
     pub fn set_monitoring(&self, on: bool) -> io::Result<()> {
-        self.shared.monitoring.store(on, Ordering::Relaxed);
-        self.shared.bell.ring();
-        let mut stored = lock(&self.shared.settings);
-        if stored.monitoring != on {
+        let _saving = lock(&self.shared.saving);
+        let stored = {
+            let mut stored = lock(&self.shared.settings);
             stored.monitoring = on;
-            self.saved.save(&stored)?;
-        }
-        Ok(())
+            self.shared.monitoring.store(on, Ordering::Relaxed);
+            stored.clone()
+        };
+        self.shared.bell.ring();
+        self.saved.save(&stored)
     }
 
     /// Records now, padded before and after like a motion event.
@@ -341,14 +346,15 @@ impl CameraHandle {
     /// # Errors
     /// A fault in the change, which then changes nothing; or a failure to save.
     pub fn apply(&self, change: &Change) -> Result<PictureSettings, ApplyError> {
-        let mut stored = lock(&self.shared.settings);
-        let picture = stored.picture.changed_by(change)?;
-        stored.picture = picture.clone();
-        let saved = self.saved.save(&stored);
-        drop(stored);
+        let _saving = lock(&self.shared.saving);
+        let stored = {
+            let mut stored = lock(&self.shared.settings);
+            stored.picture = stored.picture.changed_by(change)?;
+            stored.clone()
+        };
         self.shared.adjust();
-        saved.map_err(ApplyError::Save)?;
-        Ok(picture)
+        self.saved.save(&stored).map_err(ApplyError::Save)?;
+        Ok(stored.picture)
     }
 
     /// Which settings this camera has, and who does each.

@@ -94,8 +94,12 @@ pub(super) struct Shared {
     pub(super) camera: Mutex<CameraState>,
     pub(super) views: ViewHub,
     pub(super) settings: Mutex<StoredSettings>,
+    /// Held while settings are changed and saved, which may take as long as the disk likes.
+    pub(super) saving: Mutex<()>,
     /// The settings that software does; a copy, so that no frame waits for a save.
     pub(super) adjustment: Mutex<Adjustment>,
+    /// Held while the driver is told, so that the last settings win.
+    adjusting: Mutex<()>,
     pub(super) monitoring: AtomicBool,
     /// Somebody asked for a recording.
     pub(super) record_now: AtomicBool,
@@ -103,6 +107,8 @@ pub(super) struct Shared {
     brightness: AtomicI16,
     pub(super) current: Mutex<Option<Arc<Event>>>,
     pub(super) last_event: Mutex<Option<Timestamp>>,
+    /// Why pictures that come cannot be used, while they cannot.
+    picture_fault: Mutex<Option<String>>,
     /// Why each sink cannot do its work, while it cannot.
     pub(super) sink_faults: Vec<Fault>,
     pub(super) encode_mode: Mutex<EncodeMode>,
@@ -131,6 +137,8 @@ impl Shared {
             camera: Mutex::default(),
             views: ViewHub::default(),
             monitoring: AtomicBool::new(stored.monitoring),
+            saving: Mutex::default(),
+            adjusting: Mutex::default(),
             adjustment: Mutex::default(),
             settings: Mutex::new(stored),
             record_now: AtomicBool::new(false),
@@ -138,6 +146,7 @@ impl Shared {
             brightness: AtomicI16::new(-1),
             current: Mutex::default(),
             last_event: Mutex::default(),
+            picture_fault: Mutex::default(),
             sink_faults,
             encode_mode: Mutex::new(EncodeMode::Unknown),
             encode_speed: Mutex::default(),
@@ -164,6 +173,23 @@ impl Shared {
         u8::try_from(self.brightness.load(Ordering::Relaxed)).ok()
     }
 
+    /// Why pictures that come cannot be used; `None` as soon as one can. Logged when it changes.
+    pub(super) fn set_fault(&self, fault: Option<String>) {
+        let mut known = lock(&self.picture_fault);
+        if *known != fault {
+            match &fault {
+                Some(fault) => tracing::error!(camera = self.config.name, "{fault}"),
+                None => tracing::info!(camera = self.config.name, "pictures can be used again"),
+            }
+            *known = fault;
+        }
+    }
+
+    /// See [`Shared::set_fault`].
+    pub(super) fn picture_fault(&self) -> Option<String> {
+        lock(&self.picture_fault).clone()
+    }
+
     pub(super) fn progressed(&self) {
         let now = crate::clock::now();
         self.progress_ms.store((now.as_secs_f64() * 1000.0) as u64, Ordering::Relaxed);
@@ -182,6 +208,7 @@ impl Shared {
 
     /// Makes driver and software follow the settings in force.
     pub(super) fn adjust(&self) {
+        let _adjusting = lock(&self.adjusting);
         let settings = self.picture_settings();
         let controls = lock(&self.camera).controls.clone();
         let driver = controls.as_ref().map(|c| c.settings()).unwrap_or_default();

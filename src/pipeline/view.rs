@@ -28,6 +28,8 @@ pub struct LivePicture {
     pub jpeg: Bytes,
     /// When it was taken.
     pub moment: Moment,
+    /// Whether it is no picture of the camera's but says why there is none.
+    pub notice: bool,
 }
 
 type Newest = watch::Sender<Option<Arc<LivePicture>>>;
@@ -59,7 +61,8 @@ pub(super) struct ViewHub {
 
 #[derive(Default)]
 struct Slot {
-    frame: Option<Arc<Frame>>,
+    /// A frame, and whether it is a notice.
+    frame: Option<(Arc<Frame>, bool)>,
     closed: bool,
 }
 
@@ -129,8 +132,8 @@ impl ViewHub {
     }
 
     /// Hands over a frame; one that was not taken yet is replaced.
-    pub(super) fn show(&self, frame: Arc<Frame>, counters: &Counters) {
-        let replaced = lock(&self.slot).frame.replace(frame);
+    pub(super) fn show(&self, frame: Arc<Frame>, notice: bool, counters: &Counters) {
+        let replaced = lock(&self.slot).frame.replace((frame, notice));
         if replaced.is_some() {
             counters.viewer_busy.one();
         }
@@ -147,7 +150,7 @@ impl ViewHub {
                 continue;
             }
             variant.last = jpeg.moment.pts;
-            let picture = LivePicture { jpeg: jpeg.bytes.clone(), moment: jpeg.moment };
+            let picture = LivePicture { jpeg: jpeg.bytes.clone(), moment: jpeg.moment, notice: false };
             variant.newest.send_replace(Some(Arc::new(picture)));
         }
         all
@@ -160,7 +163,7 @@ impl ViewHub {
         lock(&self.variants).clear();
     }
 
-    fn wait(&self) -> Option<Arc<Frame>> {
+    fn wait(&self) -> Option<(Arc<Frame>, bool)> {
         let mut slot = lock(&self.slot);
         loop {
             if slot.closed {
@@ -189,7 +192,7 @@ pub(super) fn run(hub: &ViewHub, counters: &Counters, camera: &str) {
     let pool = FramePool::default();
     let mut scaler = Scaler::default();
     let mut encoder = JpegEncoder::new(QUALITY);
-    while let Some(frame) = hub.wait() {
+    while let Some((frame, notice)) = hub.wait() {
         for (width, newest) in hub.due(frame.moment.pts) {
             let made = counters.view.time(|| match width.filter(|w| *w < frame.size().width) {
                 None => encoder.encode(&frame),
@@ -200,7 +203,7 @@ pub(super) fn run(hub: &ViewHub, counters: &Counters, camera: &str) {
             });
             match made {
                 Ok(jpeg) => {
-                    newest.send_replace(Some(Arc::new(LivePicture { jpeg, moment: frame.moment })));
+                    newest.send_replace(Some(Arc::new(LivePicture { jpeg, moment: frame.moment, notice })));
                 }
                 Err(error) => tracing::warn!(camera, "a picture for viewers could not be made: {error}"),
             }

@@ -37,7 +37,10 @@ impl EventIds {
         };
         let next = kept.unwrap_or_else(otherwise).max(1);
         let mut numbers = Numbers { next, reserved: next };
-        reserve(&state, &mut numbers)?;
+        // A full disk is no reason not to start: retention has to run, to make room.
+        if let Err(error) = reserve(&state, &mut numbers) {
+            tracing::warn!(%error, "state/{FILE_NAME} cannot be written");
+        }
         Ok(Self { state, next: Mutex::new(numbers) })
     }
 

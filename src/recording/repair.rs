@@ -41,7 +41,7 @@ pub struct Settled {
 }
 
 impl Store {
-    /// Mends and reads all recordings, the newest first. To be called once after the start, from a thread that may take its time:
+    /// Mends and reads all recordings, the newest first. To be called after the start and after [`Store::refresh`], from a thread that may take its time:
     /// it reads no faster than it sleeps, and ends early when `stop` is set. Everything else works meanwhile.
     pub fn settle(&self, stop: &AtomicBool) -> Settled {
         if let Err(error) = self.top().and_then(|top| remove_leftovers(&top)) {

@@ -15,7 +15,7 @@ use super::id::RecordingId;
 use super::index::{CloseReason, Header};
 use super::store::Store;
 use crate::event::Event;
-use crate::media::AccessUnit;
+use crate::media::{AccessUnit, Pts};
 use crate::ring::{Next, Ring};
 
 /// How soon the writer notices that an event has ended.
@@ -143,12 +143,14 @@ pub struct Writer {
     camera: String,
     status: Arc<Status>,
     pending: Vec<AccessUnit>,
+    /// Time of the newest access unit on disk.
+    kept: Pts,
 }
 
 impl Writer {
     /// For a camera, `[a-z0-9-]{1,32}`.
     pub fn new(store: Arc<Store>, camera: &str) -> Self {
-        Self { store, camera: camera.to_owned(), status: Arc::default(), pending: Vec::new() }
+        Self { store, camera: camera.to_owned(), status: Arc::default(), pending: Vec::new(), kept: Pts::MIN }
     }
 
     /// Shared with health and metrics.
@@ -263,10 +265,11 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
             }
             // The event begins with the last IDR at or before its start, which may come later than the writer: what
             // the ring had then can be the rest of an earlier event. Or with the first picture after its start, where
-            // that is an IDR: then the event before ended with the one before, and has it.
-            let start = self.event.start;
-            let before = |unit: &AccessUnit| unit.moment.pts <= start;
-            if !self.begun() && (before(&unit) || self.writer.pending.last().is_some_and(before)) {
+            // that is an IDR: then the event before has what came until then.
+            let kept = self.event.start.max(self.writer.kept);
+            let before = |unit: &AccessUnit| unit.moment.pts <= kept;
+            if !self.begun() && (unit.moment.pts <= self.event.start || self.writer.pending.last().is_some_and(before))
+            {
                 self.writer.pending.clear();
             }
             let pending = self.writer.pending.first().map(|first| unit.moment.pts.since(first.moment.pts));
@@ -303,7 +306,8 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
         let late = self.pending_since.elapsed() >= self.worth_a_write().max(SYNC_EVERY)
             || pending.iter().map(|unit| unit.bytes.len()).sum::<usize>() >= MOST_BYTES_AT_ONCE;
         // See `take`: until the start has come, it is not known with which IDR the event begins.
-        let started = self.begun() || pending.last().is_some_and(|last| last.moment.pts > self.event.start);
+        let started =
+            self.begun() || pending.last().is_some_and(|last| last.moment.pts > self.event.start.max(self.writer.kept));
         if late && started {
             self.write();
         }
@@ -350,6 +354,7 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
         self.writer.status.set(State::Recording(*id));
         let (units, bytes) = (self.writer.pending.len() as u64, files.video_bytes - before);
         self.missed = 0;
+        self.writer.kept = self.writer.pending.last().map_or(self.writer.kept, |last| last.moment.pts);
         self.writer.pending.clear();
         self.done.units += units;
         self.done.bytes += bytes;
@@ -449,7 +454,6 @@ mod tests {
     use super::super::index::{Index, Record};
     use super::super::testing::{FIRST, GOP, decoded, end, event, turned_units, units};
     use super::*;
-    use crate::media::Pts;
 
     fn store(dir: &Path) -> Arc<Store> {
         Arc::new(Store::open_in(dir, TimeZone::UTC).unwrap())

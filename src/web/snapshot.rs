@@ -29,10 +29,10 @@ pub(super) async fn show(Camera(camera): Camera, Asked(options): Asked<Options>)
     }
     let mut view = camera.view(width, None);
     match tokio::time::timeout(PATIENCE, view.next()).await {
-        Ok(Some(picture)) => {
+        Ok(Some(picture)) if !picture.notice => {
             let taken_at = local(picture.moment.wall);
             Ok(([(CONTENT_TYPE, "image/jpeg".to_owned()), (TAKEN_AT, taken_at)], picture.jpeg.clone()))
         }
-        Ok(None) | Err(_) => Err(Problem::no_pictures()),
+        _ => Err(Problem::no_pictures()),
     }
 }
