@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn pts_never_goes_back_and_wall_time_is_that_of_the_capture() {
         let mut stamper = Stamper::new(Arc::new(|| Some(42)));
-        let (now, wall) = (clock::now(), Timestamp::now());
+        let (now, wall) = (clock::now(), jiff::Timestamp::now());
         let ago = stamper.at(now - Duration::from_secs(3));
         assert_eq!(ago.pts, now - Duration::from_secs(3));
         assert!((wall.duration_since(ago.wall).as_secs_f64() - 3.0).abs() < 0.5, "{wall} {}", ago.wall);

@@ -157,7 +157,7 @@ mod tests {
              \x20 records all the time, in pieces of 60 s\n\
              \x20 to disk at 320x240, 500 kbit/s\n\
              camera front (served at /): v4l2:/nowhere/video7, 1280x720 at 15 fps\n\
-             \x20 records motion (sensitivity 0.8, at least 2 % of the picture, 0 zones), 8 s before and after, at most 60 s\n\
+             \x20 records motion (sensitivity 0.8, at least 0.1 % of the picture, 0 zones), 8 s before and after, at most 60 s\n\
              \x20 to disk at 1280x720, 2000 kbit/s\n"
         );
         let remarks = remarks(&config);

@@ -48,6 +48,7 @@ const COUNTERS: &[(&str, &str, &str)] = &[
     ("access_units_skipped", "reason", "Encoded pictures that were not kept"),
     ("camera_reopened", "", "Times the camera had to be opened again"),
     ("events", "", "Events that started"),
+    ("events_missed", "", "Events that a sink had no room for, since it hung"),
     ("light_changes", "", "Sudden changes of the light that were recognised"),
 ];
 
