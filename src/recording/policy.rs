@@ -367,7 +367,8 @@ mod tests {
                             prop_assert!(end.pts >= start && end.pts >= trigger && end.pts <= now);
                             let rolled = matches!(decision, Decision::Roll(_));
                             prop_assert_eq!(rolled, end.reason == EndReason::MaxEventTime);
-                            prop_assert!(if rolled { end.pts == now } else { end.pts <= trigger + config.max_event });
+                            let in_time = end.pts <= trigger + config.max_event;
+                            prop_assert!(in_time && !rolled || end.pts == now);
                             last_end = Some(end.pts);
                         }
                     }
