@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod access;
+mod jpeg_camera;
 mod mjpeg;
 mod new_api;
 mod original_api;
+mod recorded;
+mod recording;
 mod support;
