@@ -6,6 +6,7 @@ mod jpeg_camera;
 mod mjpeg;
 mod new_api;
 mod original_api;
+mod pre_roll;
 mod recorded;
 mod recording;
 mod support;
