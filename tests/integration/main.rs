@@ -10,3 +10,4 @@ mod pre_roll;
 mod recorded;
 mod recording;
 mod support;
+mod two_streams;
