@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod access;
+mod crash;
 mod jpeg_camera;
 mod mjpeg;
 mod new_api;
