@@ -3,6 +3,7 @@
 
 mod access;
 mod crash;
+mod disk_full;
 mod jpeg_camera;
 mod mjpeg;
 mod new_api;
