@@ -14,3 +14,4 @@ mod recorded;
 mod recording;
 mod support;
 mod two_streams;
+mod viewers;
