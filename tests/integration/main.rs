@@ -6,6 +6,7 @@ mod camera_lost;
 mod crash;
 mod disk_full;
 mod jpeg_camera;
+mod lifecycle;
 mod many;
 mod mjpeg;
 mod new_api;
