@@ -154,7 +154,8 @@ impl<T: Entry> Ring<T> {
     }
 
     /// Reads the entry at `cursor`, waiting for it up to `timeout`. With `until`, answers [`Next::Done`] as soon as
-    /// no entry at or before that time is left or can come.
+    /// no entry at or before that time is left or can come. An end that becomes known while this waits is not seen: an
+    /// entry that comes then is the caller's to compare.
     pub fn next(&self, cursor: &mut Cursor, until: Option<Pts>, timeout: Duration) -> Next<T> {
         let deadline = Instant::now() + timeout;
         let mut s = self.lock();

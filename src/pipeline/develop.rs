@@ -396,21 +396,18 @@ impl Developer {
         }
     }
 
-    /// Decodes and encodes a few pictures on trial, to know whether encoding can begin with a trigger.
+    /// Develops a few pictures on trial, to know whether encoding can begin with a trigger.
     fn measure(&mut self, jpeg: &Jpeg) {
+        let began = Instant::now();
         let Some(frame) = self.decode(jpeg) else { return };
+        let frame = self.preparer.prepare(&self.shared, frame);
         let trial = self.trial.get_or_insert_with(|| {
             let fps = self.shared.config.fps;
             let session = |stream: &Arc<Stream>| Session::new(stream.config.clone(), fps);
             Trial { sessions: self.streams.iter().map(session).collect(), runs: 0, best: Duration::MAX }
         });
-        let began = Instant::now();
-        let decoded = self.decoder.decode(jpeg, &self.pool).map_err(|error| error.to_string());
-        let encoded = decoded.and_then(|_| {
-            let mut encode = |s: &mut Session| s.encode(&self.shared, &frame, false).map(|_| ());
-            trial.sessions.iter_mut().try_for_each(&mut encode).map_err(|error| error.to_string())
-        });
-        if let Err(error) = encoded {
+        let mut encode = |session: &mut Session| session.encode(&self.shared, &frame, false).map(|_| ());
+        if let Err(error) = trial.sessions.iter_mut().try_for_each(&mut encode) {
             self.trial = None;
             return self.shared.set_fault(Some(format!("pictures cannot be encoded: {error}")));
         }

@@ -189,6 +189,8 @@ impl Writer {
                 continue;
             }
             match ring.next(&mut cursor, event.until(), POLL) {
+                // The end may have become known while this was waited for.
+                Next::Entry(unit) if event.until().is_some_and(|until| unit.moment.pts > until) => break,
                 Next::Entry(unit) => {
                     heard = Instant::now();
                     job.take(unit);
@@ -535,6 +537,22 @@ mod tests {
         let mut writer = Writer::new(store(dir.path()), "front");
         assert_eq!(writer.record(&first, &ring, true, || None).unwrap().units, 40, "0 to 39");
         assert_eq!(writer.record(&second, &ring, true, || None).unwrap().units, 21, "40, an IDR, to 60");
+    }
+
+    #[test]
+    fn a_picture_after_an_end_that_comes_while_the_writer_waits_is_not_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ring, units, event) = (ring(), units(), event(1));
+        units[..40].iter().for_each(|unit| ring.push(unit.clone()));
+        let recorded = thread::scope(|scope| {
+            let recorded = scope.spawn(|| Writer::new(store(dir.path()), "front").record(&event, &ring, true, || None));
+            // By then it waits for more.
+            thread::sleep(Duration::from_millis(500));
+            end(&event, &units[39]);
+            ring.push(units[40].clone());
+            recorded.join().unwrap().unwrap()
+        });
+        assert_eq!(recorded.units, 40, "0 to 39");
     }
 
     #[test]

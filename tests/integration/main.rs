@@ -2,7 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod access;
+mod camera_lost;
+mod crash;
+mod disk_full;
+mod jpeg_camera;
+mod lifecycle;
+mod many;
 mod mjpeg;
 mod new_api;
 mod original_api;
+mod pre_roll;
+mod recorded;
+mod recording;
 mod support;
+mod two_streams;
+mod viewers;

@@ -10,13 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 use crate::support::{Daemon, PATIENCE, begin, jpeg_size, read_chunk, read_head, wait_for};
 
 /// A viewer's connection, read part by part.
-struct Viewer {
+pub struct Viewer {
     reader: BufReader<TcpStream>,
     ahead: Vec<u8>,
 }
 
 impl Viewer {
-    fn open(daemon: &Daemon, path: &str) -> Self {
+    pub fn open(daemon: &Daemon, path: &str) -> Self {
         let mut stream = TcpStream::connect(&daemon.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         begin(&mut stream, "GET", path, &[], b"");
@@ -44,7 +44,7 @@ impl Viewer {
     }
 
     /// The next part's content and the time at which its picture was taken, with the form of its head asserted.
-    fn part(&mut self) -> (Vec<u8>, f64) {
+    pub fn part(&mut self) -> (Vec<u8>, f64) {
         let head = String::from_utf8(self.take_until(b"\r\n\r\n")).unwrap();
         let lines: Vec<&str> = head.trim_end().split("\r\n").collect();
         assert_eq!((lines[0], lines[1]), ("--FRAME", "Content-Type: image/jpeg"), "{head}");

@@ -84,15 +84,14 @@ impl Daemon {
         let listen = if web.contains("listen") { "" } else { "listen = \"127.0.0.1:0\"" };
         let data = folder.path().join("data");
         let config = format!("{top}\n[storage]\npath = {data:?}\n[web]\n{listen}\n{web}\n{cameras}");
+        Self::configured(folder, &config, &[])
+    }
+
+    /// With a whole configuration, and variables for its environment.
+    pub fn configured(folder: tempfile::TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
         let file = folder.path().join("watchtower.toml");
         std::fs::write(&file, config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_watchtower"))
-            .args(["run", "--config"])
-            .arg(file)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let address = announced(&mut child);
+        let (child, address) = spawn(&file, environment);
         Self { child, address, folder }
     }
 
@@ -134,10 +133,33 @@ impl Daemon {
 
     /// Ends it as systemd would.
     pub fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        wait_for("the daemon's end", || self.child.try_wait().unwrap().is_some());
+        self.end()
+    }
+
+    /// As [`Daemon::terminate`]; its folder stays, and it can be started again.
+    pub fn end(&mut self) -> ExitStatus {
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).unwrap();
+        wait_for("the daemon's end", || !self.runs());
         self.child.wait().unwrap()
+    }
+
+    /// Ends it as a power cut would, but for the disk's cache.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again in its folder, after it has ended.
+    pub fn start_again(&mut self) {
+        (self.child, self.address) = spawn(&self.folder.path().join("watchtower.toml"), &[]);
+    }
+
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
     }
 }
 
@@ -146,6 +168,19 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the daemon and waits until it says where it listens.
+fn spawn(config: &Path, environment: &[(&str, &str)]) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_watchtower"))
+        .args(["run", "--config"])
+        .arg(config)
+        .envs(environment.iter().copied())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let address = announced(&mut child);
+    (child, address)
 }
 
 /// Reads the log until it says where the daemon listens, and on, so that it never blocks.
@@ -161,6 +196,16 @@ fn announced(child: &mut Child) -> String {
         }
     });
     address.recv_timeout(PATIENCE).expect("the daemon says where it listens")
+}
+
+/// A folder in memory, where there is one: a disk that does not wait for whatever else the machine is doing.
+pub fn fast_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Says why a test cannot run on this machine, on a line of its own that the test harness does not swallow.
+pub fn skipped(why: &str) {
+    std::io::stdout().write_all(format!("\nSKIPPED {why}\n").as_bytes()).unwrap();
 }
 
 pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
