@@ -6,3 +6,4 @@ mod mjpeg;
 mod new_api;
 mod original_api;
 mod support;
+mod video;
