@@ -12,6 +12,7 @@ pub mod settings;
 // Pure: pictures and streams.
 pub mod h264;
 pub mod mjpeg;
+pub mod mp4;
 pub mod overlay;
 pub mod picture;
 pub mod ring;

@@ -101,6 +101,18 @@ async function act(path) {
 
 const bytes = (n) => (n < 1e6 ? `${Math.ceil(n / 1e3)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 
+const names = { mp4: "video as MP4", video: "video as H.264", picture: "picture" };
+
+// Plays in a dialog above the page; the live picture goes on behind it.
+const player = $("player").querySelector("video");
+
+function play(path, title) {
+  $("playing").textContent = title;
+  $("unplayable").hidden = true;
+  player.src = path;
+  $("player").showModal();
+}
+
 function entry(recording) {
   const item = $("recording").content.cloneNode(true);
   const at = `api/recordings/${recording.day}/${recording.time}/`;
@@ -117,10 +129,14 @@ function entry(recording) {
   item.querySelector("time").textContent = clock;
   item.querySelector("time").dateTime = recording.trigger;
   item.querySelector("small").textContent = facts.filter(Boolean).join(" · ");
-  for (const [kind, path] of [["video", `${at}video`], ["picture", `${at}trigger`]]) {
+  const button = item.querySelector(".play");
+  button.setAttribute("aria-label", `Play ${recording.day} ${clock}`);
+  button.addEventListener("click", () => play(`${at}video.mp4`, `${recording.day} ${clock}`));
+  item.querySelector(".mp4").download = `${recording.day};${recording.time};video.mp4`;
+  for (const [kind, path] of [["mp4", `${at}video.mp4`], ["video", `${at}video`], ["picture", `${at}trigger`]]) {
     const link = item.querySelector(`.${kind}`);
     link.href = path;
-    link.setAttribute("aria-label", `Download the ${kind} of ${recording.day} ${clock}`);
+    link.setAttribute("aria-label", `Download the ${names[kind]} of ${recording.day} ${clock}`);
   }
   return item;
 }
@@ -159,6 +175,13 @@ async function older() {
 $("monitor").addEventListener("click", () => act(camera.monitoring ? "api/stop" : "api/start"));
 $("record").addEventListener("click", () => act("api/record"));
 $("older").addEventListener("click", older);
+$("close").addEventListener("click", () => $("player").close());
+$("player").addEventListener("close", () => {
+  // Without a source the browser lets go of what it has loaded.
+  player.removeAttribute("src");
+  player.load();
+});
+player.addEventListener("error", () => { $("unplayable").hidden = !player.hasAttribute("src"); });
 $("live").addEventListener("error", () => { $("live").hidden = true; });
 document.addEventListener("visibilitychange", watch);
 

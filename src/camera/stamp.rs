@@ -71,6 +71,8 @@ impl Pace {
 mod tests {
     use std::sync::Arc;
 
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]

@@ -184,7 +184,7 @@ impl Store {
         Index::parse(&bytes).map_err(|_| StoreError::NotFound)
     }
 
-    fn open_file(&self, camera: &str, id: RecordingId, name: &str) -> Result<File, StoreError> {
+    pub(super) fn open_file(&self, camera: &str, id: RecordingId, name: &str) -> Result<File, StoreError> {
         self.entry(camera, id)?;
         self.folder(camera, id)?.file(name).map_err(|e| self.io(e))
     }

@@ -6,6 +6,7 @@
 //! | `cameras` | the list of all cameras |
 //! | `config` | picture settings |
 //! | `recordings` | list, download, protect, delete |
+//! | `video` | a recording as MP4 |
 //! | `mjpeg`, `snapshot` | live pictures |
 //! | `health`, `metrics` | evidence for people and for monitoring |
 //! | `page` | the embedded web app |
@@ -40,6 +41,7 @@ mod page;
 mod problem;
 mod recordings;
 mod snapshot;
+mod video;
 
 pub use listen::{ListenError, Listener};
 
@@ -126,4 +128,5 @@ fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
         .route(&recording("/trigger"), get(recordings::trigger))
         .route(&recording("/video"), get(recordings::video))
         .route(&recording("/recording"), get(recordings::video))
+        .route(&recording("/video.mp4"), get(video::show))
 }

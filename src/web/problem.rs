@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::pipeline::{ApplyError, NotReady};
+use crate::recording::playback::PlaybackError;
 use crate::recording::store::StoreError;
 
 /// An error as the client reads it. The `type` is always `about:blank`, so the title is the status' own phrase
@@ -62,6 +63,11 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("A request's body may have {limit_bytes} bytes."))
     }
 
+    /// 416: the part asked for begins after the end.
+    pub(super) fn not_satisfiable(length_bytes: u64) -> Self {
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, format!("There are {length_bytes} bytes in all."))
+    }
+
     /// 422: it can be read, and says something that is not possible.
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
@@ -99,6 +105,21 @@ impl From<StoreError> for Problem {
             StoreError::Protected => Self::conflict("The recording is protected: take the protection away first."),
             StoreError::BeingWritten => Self::conflict("The recording is still being written."),
             error @ StoreError::Io { .. } => Self::internal("The recordings' disk did not answer", error),
+        }
+    }
+}
+
+impl From<PlaybackError> for Problem {
+    fn from(error: PlaybackError) -> Self {
+        match error {
+            PlaybackError::Store(error) => error.into(),
+            PlaybackError::TooShort => Self::not_found("The recording has not so many pictures, or none at all yet."),
+            PlaybackError::Foreign(cause) => {
+                tracing::warn!("no MP4 of a recording: {cause}");
+                Self::conflict(
+                    "The video was made by another program, and cannot be shown as MP4. Download it as H.264.",
+                )
+            }
         }
     }
 }

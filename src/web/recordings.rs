@@ -172,7 +172,7 @@ impl DayPath {
 }
 
 impl RecordingPath {
-    fn parsed(&self) -> Result<RecordingId, Problem> {
+    pub(super) fn parsed(&self) -> Result<RecordingId, Problem> {
         RecordingId::parse(&self.day, &self.time).map_err(|error| Problem::invalid(format!("In the path, {error}.")))
     }
 }

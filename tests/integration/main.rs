@@ -17,3 +17,4 @@ mod recording;
 mod support;
 mod two_streams;
 mod viewers;
+mod video;
