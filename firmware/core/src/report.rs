@@ -134,6 +134,13 @@ impl Report {
     /// The line, without its line feed.
     pub fn print(self) -> Text {
         let mut text = Text::new();
+        self.print_into(&mut text);
+        text
+    }
+
+    /// Writes the line, without its line feed, in the place of what `text` held.
+    pub fn print_into(self, text: &mut Text) {
+        text.clear();
         match self {
             Report::Reboot => text.push_all(b"reboot"),
             Report::Ok => text.push_all(b"ok"),
@@ -141,23 +148,22 @@ impl Report {
                 text.push_all(b"bright: ");
                 text.push_number(percent);
                 if checked {
-                    checksum::seal(&mut text);
+                    checksum::seal(text);
                 }
             }
-            Report::Identity(identity) => identity.print(&mut text),
+            Report::Identity(identity) => identity.print_into(text),
             Report::Accepted(sequence) => {
-                begin_answer(&mut text, sequence);
+                begin_answer(text, sequence);
                 text.push_all(b"ok");
-                checksum::seal(&mut text);
+                checksum::seal(text);
             }
             Report::Refused(sequence, fault) => {
-                begin_answer(&mut text, sequence);
+                begin_answer(text, sequence);
                 text.push_all(b"err ");
                 text.push(b'0' + fault as u8);
-                checksum::seal(&mut text);
+                checksum::seal(text);
             }
         }
-        text
     }
 }
 
@@ -182,7 +188,7 @@ impl Identity {
         })
     }
 
-    fn print(self, text: &mut Text) {
+    fn print_into(self, text: &mut Text) {
         text.push_all(b"wt 2 ");
         text.push_number(self.revision);
         text.push(b' ');

@@ -5,7 +5,7 @@
 pub const LINE_MAX: usize = 24;
 
 /// A line under construction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Text {
     bytes: [u8; LINE_MAX],
     len: u8,
@@ -15,6 +15,11 @@ impl Text {
     /// An empty line.
     pub const fn new() -> Text {
         Text { bytes: [0; LINE_MAX], len: 0 }
+    }
+
+    /// Makes it empty again.
+    pub fn clear(&mut self) {
+        self.len = 0;
     }
 
     /// Appends one byte; `false` when the line is full and the byte was left out.
@@ -97,7 +102,7 @@ impl Assembler {
     /// Takes one byte, and gives the line that it completes. Empty lines are not given.
     pub fn push(&mut self, byte: u8) -> Option<&[u8]> {
         if self.complete {
-            self.line = Text::new();
+            self.line.clear();
             self.complete = false;
         }
         match byte {
