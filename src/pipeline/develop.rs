@@ -375,7 +375,8 @@ impl Developer {
         });
         let began = Instant::now();
         let decoded = self.decoder.decode(jpeg, &self.pool);
-        let failed = decoded.is_err() || trial.sessions.iter_mut().any(|s| s.encode(&self.shared, &frame, false).is_err());
+        let failed =
+            decoded.is_err() || trial.sessions.iter_mut().any(|s| s.encode(&self.shared, &frame, false).is_err());
         // The first picture pays for setting up.
         if trial.runs > 0 {
             trial.took += began.elapsed();

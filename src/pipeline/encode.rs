@@ -15,7 +15,10 @@ const DEPTH: usize = 2;
 
 enum Job {
     /// Encode this; as an IDR when `idr`.
-    Frame { frame: Arc<Frame>, idr: bool },
+    Frame {
+        frame: Arc<Frame>,
+        idr: bool,
+    },
     /// Nothing older than this will come.
     Advance(Pts),
     /// Nothing will come for a while: give the encoder's memory back.

@@ -16,11 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until the pipeline stops.
 pub(super) fn run(shared: &Arc<Shared>) {
-    let request = Request {
-        source: shared.config.source.clone(),
-        size: shared.config.size,
-        fps: shared.config.fps,
-    };
+    let request = Request { source: shared.config.source.clone(), size: shared.config.size, fps: shared.config.fps };
     let pool = FramePool::default();
     let brightness: camera::BrightnessProbe = {
         let shared = Arc::clone(shared);

@@ -117,7 +117,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: CameraConfig, jpegs: Ring<Jpeg>, stored: StoredSettings, sink_faults: Vec<Fault>) -> Self {
+    pub(super) fn new(
+        config: CameraConfig,
+        jpegs: Ring<Jpeg>,
+        stored: StoredSettings,
+        sink_faults: Vec<Fault>,
+    ) -> Self {
         let shared = Self {
             counters: Counters::default(),
             jpegs,

@@ -99,7 +99,12 @@ impl ViewHub {
         let rate = fps.unwrap_or(f32::INFINITY);
         let mut variants = lock(&shared.views.variants);
         let at = variants.iter().position(|v| v.width == width).unwrap_or_else(|| {
-            variants.push(Variant { width, newest: Arc::new(watch::channel(None).0), rates: Vec::new(), last: Pts::MIN });
+            variants.push(Variant {
+                width,
+                newest: Arc::new(watch::channel(None).0),
+                rates: Vec::new(),
+                last: Pts::MIN,
+            });
             variants.len() - 1
         });
         variants[at].rates.push(rate);

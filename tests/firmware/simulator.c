@@ -13,6 +13,7 @@
  *   reset         the RESET pin is pulled                                 ok
  *   unplug        the host's adapter goes away (--pty)                    ok
  *   plug          and comes back: a new pseudo-terminal, the same link    ok
+ *   babble HEX    bytes that reach the host as if the controller had sent them      ok
  *   mark          start measuring anew                                    ok
  *   state         what was measured since then                            JSON
  */
@@ -264,6 +265,9 @@ static void obey(const char *line, const char *link)
 	if (!strncmp(line, "send ", 5)) {
 		unsigned byte;
 		for (; sscanf(argument, "%2x", &byte) == 1; argument += 2) queue(byte);
+	} else if (!strncmp(line, "babble ", 7)) {
+		unsigned byte;
+		for (; sscanf(argument, "%2x", &byte) == 1 && from_count < sizeof from_chip; argument += 2) from_chip[from_count++] = byte;
 	} else if (!strncmp(line, "run ", 4) && !link) {
 		run_until(avr->cycle + (uint64_t)(atof(argument) * CYCLES_PER_US));
 		for (unsigned i = 0; i < from_count; i++) printf("%02x", from_chip[i]);
