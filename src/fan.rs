@@ -45,7 +45,7 @@ impl Governor {
     pub fn see(&mut self, reading: Option<Celsius>, now: Duration) -> bool {
         match (reading, self.on_since) {
             (None, None) => self.on_since = Some(now),
-            (Some(celsius), None) if !(celsius <= self.limits.on) => self.on_since = Some(now),
+            (Some(celsius), None) if celsius > self.limits.on || celsius.0.is_nan() => self.on_since = Some(now),
             (Some(celsius), Some(since))
                 if celsius < self.limits.off && now.saturating_sub(since) >= self.limits.hold =>
             {

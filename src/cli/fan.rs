@@ -44,7 +44,7 @@ pub struct Args {
 /// # Errors
 /// Limits that make no sense, or a pin that cannot be had.
 pub fn run(args: Args) -> Result<(), CliError> {
-    if !(args.off_celsius <= args.on_celsius) {
+    if args.off_celsius > args.on_celsius || args.off_celsius.is_nan() || args.on_celsius.is_nan() {
         let (off, on) = (args.off_celsius, args.on_celsius);
         return Err(CliError::Config(format!("--off-celsius ({off}) must not be above --on-celsius ({on})")));
     }

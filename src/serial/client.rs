@@ -89,7 +89,7 @@ impl Client {
 }
 
 impl Drop for Client {
-    /// Waits until the last order is delivered, for 4 s at most.
+    /// Waits until the last order is delivered, or for the service's patience where it does not answer.
     fn drop(&mut self) {
         self.orders = None;
         if let Some(thread) = self.thread.take() {
@@ -180,4 +180,68 @@ fn ask(mut stream: &UnixStream, reader: &mut BufReader<&UnixStream>, request: Re
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
     Ok(serde_json::from_slice(&line)?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::serial::{Options, Phase, Stopper};
+
+    /// A service whose port is not there.
+    fn serve(socket: &std::path::Path) -> (Stopper, JoinHandle<()>) {
+        let (stopper, (ready, is_ready)) = (Stopper::default(), channel());
+        let options = Options { port: "/nonexistent/tty".into(), socket: socket.to_owned(), park: None };
+        let stop = stopper.clone();
+        let thread = std::thread::spawn(move || {
+            crate::serial::run(&options, &stop, || ready.send(()).unwrap()).unwrap();
+        });
+        is_ready.recv().unwrap();
+        (stopper, thread)
+    }
+
+    fn until(client: &Client, condition: impl Fn(Option<Status>) -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !condition(client.status()) {
+            assert!(Instant::now() < end, "{:?}", client.status());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn what_was_said_reaches_the_service_and_the_next_one_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let client = Client::new(socket.clone(), Angle::new(110), Angle::new(30)).unwrap();
+        client.start(); // nobody there yet
+        assert_eq!(client.light_changes(), 1);
+        for _ in 0..2 {
+            let (stopper, service) = serve(&socket);
+            until(&client, |status| status.is_some_and(|status| status.ir && status.angle == Some(110)));
+            let status = client.status().unwrap();
+            assert_eq!((status.phase, client.brightness()), (Phase::Absent, None));
+            until(&client, |status| status.is_some_and(|status| status.problem.is_some()));
+            stopper.stop();
+            service.join().unwrap();
+            until(&client, |status| status.is_none());
+        }
+    }
+
+    #[test]
+    fn the_last_order_is_delivered_before_the_client_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let (stopper, service) = serve(&socket);
+        let client = Client::new(socket.clone(), Angle::new(110), Angle::new(30)).unwrap();
+        client.start();
+        until(&client, |status| status.is_some_and(|status| status.ir));
+        client.stop();
+        drop(client);
+        let other = Client::new(socket, None, None).unwrap();
+        until(&other, |status| status.is_some_and(|status| !status.ir && status.angle == Some(30)));
+        stopper.stop();
+        service.join().unwrap();
+    }
 }

@@ -1,10 +1,12 @@
 //! `watchtower serial`: one thread for the port, one for each client of the Unix socket, so that none waits for another.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,6 +73,7 @@ struct Shared {
     wanted: Mutex<Wanted>,
     park: Mutex<Option<Angle>>,
     status: Mutex<Status>,
+    clients: Mutex<BTreeMap<u64, UnixStream>>,
 }
 
 /// A panic elsewhere leaves plain values behind, never half of one.
@@ -96,8 +99,12 @@ pub fn run(options: &Options, stopper: &Stopper, ready: impl FnOnce()) -> Result
         counts: Default::default(),
         problem: None,
     };
-    let shared =
-        Arc::new(Shared { wanted: Mutex::default(), park: Mutex::new(options.park), status: Mutex::new(status) });
+    let shared = Arc::new(Shared {
+        wanted: Mutex::default(),
+        park: Mutex::new(options.park),
+        status: Mutex::new(status),
+        clients: Mutex::default(),
+    });
     let clients = Arc::clone(&shared);
     thread::Builder::new()
         .name("accept".into())
@@ -106,6 +113,9 @@ pub fn run(options: &Options, stopper: &Stopper, ready: impl FnOnce()) -> Result
     ready();
     drive(&options.port, stopper, &shared);
     let _ = std::fs::remove_file(&options.socket);
+    for client in lock(&shared.clients).values() {
+        let _ = client.shutdown(Shutdown::Both); // it may have gone by itself
+    }
     Ok(())
 }
 
@@ -203,33 +213,33 @@ fn publish(shared: &Shared, link: &Link, now_ms: u64, problem: Option<&str>) {
 }
 
 fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
-    let clients = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
-        let stream = match stream {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!("accepting a client: {error}");
-                thread::sleep(Duration::from_millis(100));
-                continue;
-            }
-        };
-        if clients.load(Ordering::Relaxed) >= CLIENTS {
-            tracing::warn!("more than {CLIENTS} clients: one is turned away");
-            continue;
-        }
-        clients.fetch_add(1, Ordering::Relaxed);
-        let (shared, count) = (Arc::clone(shared), Arc::clone(&clients));
-        let spawned = thread::Builder::new().name("client".into()).spawn(move || {
-            if let Err(error) = converse(&stream, &shared) {
-                tracing::debug!("a client: {error}");
-            }
-            count.fetch_sub(1, Ordering::Relaxed);
-        });
-        if let Err(error) = spawned {
-            clients.fetch_sub(1, Ordering::Relaxed);
-            tracing::warn!("no thread for a client: {error}");
+    for number in 0.. {
+        if let Err(error) = listener.accept().and_then(|(stream, _)| admit(number, stream, shared)) {
+            tracing::warn!("accepting a client: {error}");
+            thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+/// Gives a client its thread.
+fn admit(number: u64, stream: UnixStream, shared: &Arc<Shared>) -> std::io::Result<()> {
+    let mut clients = lock(&shared.clients);
+    if clients.len() >= CLIENTS {
+        tracing::warn!("more than {CLIENTS} clients: one is turned away");
+        return Ok(());
+    }
+    clients.insert(number, stream.try_clone()?);
+    drop(clients);
+    let of_thread = Arc::clone(shared);
+    let spawned = thread::Builder::new().name("client".into()).spawn(move || {
+        if let Err(error) = converse(&stream, &of_thread) {
+            tracing::debug!("a client: {error}");
+        }
+        lock(&of_thread.clients).remove(&number);
+    });
+    spawned.map(drop).inspect_err(|_| {
+        lock(&shared.clients).remove(&number);
+    })
 }
 
 /// Answers one client until it leaves, or is too slow to read.

@@ -36,7 +36,8 @@ pub extern "C" fn main() -> ! {
     MCUSR.write(0); // the watchdog cannot be set while its reset flag stands
     watchdog::start();
     ACSR.write(1 << 7); // analogue comparator off
-    PORTB.write(0b0111); // unused pins must not float; PB3 is RESET
+    PORTA.write(0b0101_0001); // PA0, and the programming lines PA4 and PA6, must not float
+    PORTB.write(0b0111); // PB3 is RESET
     servo::start();
     light::start();
     let serial = Serial::start();
