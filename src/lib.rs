@@ -27,7 +27,9 @@ pub mod motion;
 
 // Edges: each touches one part of the world.
 pub mod codec;
+pub mod fan;
 pub mod recording;
+pub mod serial;
 
 // One camera at work.
 pub mod pipeline;

@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("camera", &["camera"]),
     ("config", &["config"]),
     ("pure: decisions and formats", &["motion", "recording/policy", "recording/index"]),
-    ("edges", &["codec", "recording"]),
+    ("edges", &["codec", "fan", "recording", "serial"]),
     ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
     ("cli", &["cli"]),
@@ -29,6 +29,9 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("image", "codec/still"),
     ("v4l", "camera/v4l2"),
     ("reqwest", "camera"),
+    ("serialport", "serial/port"),
+    ("rppal", "fan"),
+    ("gpiocdev", "fan"),
     // One reads, one writes.
     ("shiguredo_mp4", "camera/clip"),
     ("shiguredo_mp4", "mp4"),

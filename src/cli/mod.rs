@@ -5,10 +5,13 @@ use clap::{Parser, Subcommand};
 pub mod check_config;
 pub mod convert_config;
 pub mod demo;
+pub mod fan;
 pub mod probe;
 pub mod replay;
 pub mod run;
+pub mod serial;
 pub mod serve;
+mod service;
 
 /// A security camera: watches for motion, records, streams live.
 #[derive(Debug, Parser)]
@@ -32,6 +35,10 @@ enum Command {
     ConvertConfig(convert_config::Args),
     /// List the machine's cameras, and what to write into the configuration
     Probe(probe::Args),
+    /// Own the microcontroller's serial port: light, brightness, servo
+    Serial(serial::Args),
+    /// Switch the fan by the processor's temperature
+    Fan(fan::Args),
 }
 
 /// Why a command failed, and with which exit code.
@@ -72,5 +79,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::CheckConfig(args) => check_config::run(args),
         Command::ConvertConfig(args) => convert_config::run(args),
         Command::Probe(args) => probe::run(args),
+        Command::Serial(args) => serial::run(args),
+        Command::Fan(args) => fan::run(args),
     }
 }
