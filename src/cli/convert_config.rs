@@ -51,7 +51,7 @@ mod tests {
             converted(r#"{"CAMERA_NAME": "room0", "DESTINATIONS": {}, "SERVO_ANGLE_ON": 105}"#).unwrap();
         assert!(toml.contains("[cameras.room0]"), "{toml}");
         assert!(notes.starts_with("SERVO_ANGLE_ON: "), "{notes}");
-        assert!(!notes.contains("[cameras"), "{notes}");
+        assert!(!notes.contains("[cameras.room0]"), "{notes}");
     }
 
     #[test]

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::fault::{self, Faults};
-use super::file::{CameraTable, Field, FileTable, ZoneTable};
+use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, ZoneTable};
 use super::value::{
     MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, host_name, log_filter, number, one_line, polygon,
     resolution, rotation, time_format, whole,
 };
 use super::{
-    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, MotionConfig, Storage, StreamConfig, Web, Zone,
-    bytes,
+    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, Microcontroller, MotionConfig, Storage,
+    StreamConfig, Web, Zone, bytes,
 };
 use crate::camera::Source;
 use crate::media::Resolution;
@@ -45,6 +45,7 @@ pub(super) fn config(file: &FileTable, folder: &Path, faults: &mut Faults) -> Op
         check.faults.key("cameras", name.span(), format!("more than {MAX_CAMERAS} cameras"));
     }
     check.devices(file, &cameras);
+    check.one_microcontroller(file);
     let default_camera = check.default_camera(file)?;
     Some(Config { storage, web, cameras, default_camera, log })
 }
@@ -150,8 +151,36 @@ impl Check<'_, '_> {
                 default.record_always,
                 |&v| Ok(v),
             ),
+            microcontroller: table.microcontroller.as_ref().map(|table| self.microcontroller(&key, table.get_ref())),
             name: default.name,
             source: default.source,
+        }
+    }
+
+    fn microcontroller(&mut self, camera: &str, table: &MicrocontrollerTable) -> Microcontroller {
+        let default = Microcontroller::default();
+        let folder = self.folder;
+        let angle = |degrees: &i64| whole(*degrees, 0..=180).map(|degrees| Some(degrees as u8));
+        let key = |name| format!("{camera}.microcontroller.{name}");
+        Microcontroller {
+            socket: self.field(&key("socket"), &table.socket, default.socket, |path| match path.as_str() {
+                "" => Err("must not be empty".to_owned()),
+                path => Ok(folder.join(path)),
+            }),
+            servo_on: self.field(&key("servo_on"), &table.servo_on, None, angle),
+            servo_off: self.field(&key("servo_off"), &table.servo_off, None, angle),
+        }
+    }
+
+    /// The light is one camera's.
+    fn one_microcontroller(&mut self, file: &FileTable) {
+        let mut owners = file.cameras.iter().filter_map(|(name, table)| Some((name, table.microcontroller.as_ref()?)));
+        let Some((first, _)) = owners.next() else { return };
+        for (name, table) in owners {
+            let key = format!("cameras.{}.microcontroller", name.get_ref().escape_debug());
+            let reason =
+                format!("the microcontroller belongs to camera {} already: leave it out here", first.get_ref());
+            self.faults.key(&key, table.span(), reason);
         }
     }
 

@@ -59,6 +59,15 @@ pub(super) struct CameraTable {
     pub motion: MotionTable,
     pub zones: Vec<Spanned<ZoneTable>>,
     pub disk: StreamTable,
+    pub microcontroller: Option<Spanned<MicrocontrollerTable>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct MicrocontrollerTable {
+    pub socket: Field<String>,
+    pub servo_on: Field<i64>,
+    pub servo_off: Field<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +113,7 @@ pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("cameras.NAME.motion", fields::<MotionTable>()),
         ("cameras.NAME.zones", fields::<ZoneTable>()),
         ("cameras.NAME.disk", fields::<StreamTable>()),
+        ("cameras.NAME.microcontroller", fields::<MicrocontrollerTable>()),
     ]
 }
 

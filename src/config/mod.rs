@@ -204,6 +204,25 @@ pub struct CameraConfig {
     pub disk: StreamConfig,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
+    /// The light, the light sensor and the servo that go with it. At most one camera has them.
+    pub microcontroller: Option<Microcontroller>,
+}
+
+/// The link to the service that owns the microcontroller (`watchtower serial`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Microcontroller {
+    /// The service's Unix socket.
+    pub socket: PathBuf,
+    /// The servo's angle in degrees while monitoring; `None` leaves it alone.
+    pub servo_on: Option<u8>,
+    /// The servo's angle in degrees otherwise.
+    pub servo_off: Option<u8>,
+}
+
+impl Default for Microcontroller {
+    fn default() -> Self {
+        Self { socket: "/run/watchtower-serial/socket".into(), servo_on: None, servo_off: None }
+    }
 }
 
 impl CameraConfig {
@@ -221,6 +240,7 @@ impl CameraConfig {
             zones: Vec::new(),
             disk: StreamConfig::default(),
             record_always: false,
+            microcontroller: None,
         }
     }
 }

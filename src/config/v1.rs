@@ -216,7 +216,7 @@ impl Old {
                 "DIR_DAY_FORMAT" | "DIR_TIME_FORMAT" => "the folders' names are always YYYY-MM-DD/HH.MM.SS",
                 "MJPEG_SIZE" => "each viewer asks for its own size: mjpeg?width=800",
                 name if ["SERVO", "MICRO", "INFRA", "SERIAL"].iter().any(|part| name.starts_with(part)) => {
-                    "this version has no microcontroller link"
+                    "see [cameras.NAME.microcontroller]: `watchtower serial` owns the port, and the servo has an angle for on and off"
                 }
                 name if name.starts_with("DROPBOX_") => "this version does not upload",
                 _ => "there is no counterpart",

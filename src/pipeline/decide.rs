@@ -15,6 +15,9 @@ use crate::recording::policy::{Decision, Input, Policy, PolicyConfig};
 /// A camera that is silent for this long has been lost: its event ends.
 pub(super) const LOST_AFTER: Duration = Duration::from_secs(2);
 
+/// Camera and exposure have followed a switched light after this.
+const LIGHT_SETTLES: Duration = Duration::from_secs(3);
+
 /// Gives events their persistent numbers.
 pub type EventIds = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -38,6 +41,8 @@ pub(super) struct Decider {
     was_monitoring: bool,
     /// Time of the last step: a silent camera's first picture may be older.
     last_step: Pts,
+    /// What the microcontroller has told of the light so far.
+    light_changes: u64,
 }
 
 impl Decider {
@@ -59,6 +64,7 @@ impl Decider {
             last_sight: Sight::default(),
             was_monitoring: shared.is_monitoring(),
             last_step: Pts::MIN,
+            light_changes: 0,
         }
     }
 
@@ -80,6 +86,10 @@ impl Decider {
             self.detector = Detector::new(&shared.config.motion, &shared.config.zones);
         }
         shared.counters.looks.one();
+        let light_changes = shared.microcontroller.as_ref().map_or(0, |client| client.light_changes());
+        if std::mem::replace(&mut self.light_changes, light_changes) != light_changes {
+            self.detector.expect_light_change(moment.pts + LIGHT_SETTLES);
+        }
         let sight = shared.counters.detect.time(|| self.detector.look(luma, moment.pts));
         if sight.light_changed && !self.last_sight.light_changed {
             shared.counters.light_changes.one();

@@ -19,11 +19,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use watchtower_core::servo::Angle;
 
-use crate::config::{CameraConfig, StreamConfig};
+use crate::config::{CameraConfig, Microcontroller, StreamConfig};
 use crate::event::Event;
 use crate::media::{AccessUnit, Resolution};
 use crate::ring::Ring;
+use crate::serial;
 use crate::settings::{self, Change, PictureSettings, Setting, SettingsFault, SettingsFile};
 
 pub mod counters;
@@ -167,7 +169,9 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
     // Catching up takes as long as the pre-roll on the slowest machine that encodes on events.
     let window = Duration::from_secs_f32(config.motion.recording_padding_s) + SLACK;
     let (faults, sinks): (Vec<_>, Vec<_>) = sinks.into_iter().map(|s| (s.fault, (s.name, s.stream, s.follow))).unzip();
-    let shared = Arc::new(Shared::new(config, Ring::new(window, JPEG_RING_BYTES), stored, faults));
+    let microcontroller = config.microcontroller.as_ref().map(link).transpose()?;
+    let shared = Arc::new(Shared::new(config, Ring::new(window, JPEG_RING_BYTES), stored, faults, microcontroller));
+    shared.switch_light(shared.is_monitoring());
     let handle = CameraHandle { shared: Arc::clone(&shared), saved: Arc::new(saved) };
 
     let mut threads = Vec::new();
@@ -209,6 +213,12 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
     Ok(Running { handle, threads })
 }
 
+fn link(config: &Microcontroller) -> io::Result<serial::Client> {
+    // The configuration has checked that they are angles.
+    let angle = |degrees: Option<u8>| degrees.and_then(|degrees| Angle::new(degrees.into()));
+    serial::Client::new(config.socket.clone(), angle(config.servo_on), angle(config.servo_off))
+}
+
 /// A sink's thread: one event after the other, until the camera ends.
 fn follow_all(shared: &Shared, mut follow: Follow, stream: &Stream, events: &mpsc::Receiver<Arc<Event>>) {
     while let Ok(event) = events.recv() {
@@ -233,6 +243,7 @@ impl Running {
     pub fn stop(self) {
         let shared = &self.handle.shared;
         shared.stopping.store(true, Ordering::Relaxed);
+        shared.switch_light(false);
         shared.bell.ring();
         shared.views.close();
         for thread in self.threads {
@@ -269,6 +280,7 @@ impl CameraHandle {
             .or_else(|| silent.then(|| "the camera has given no picture yet".to_owned()))
             .or_else(|| shared.picture_fault())
             .or_else(|| self.short_pre_roll())
+            .or_else(|| self.microcontroller_fault())
             .or_else(|| shared.sink_faults.iter().find_map(|fault| fault()));
         let monitoring = shared.is_monitoring();
         let state = match (&degraded, recording) {
@@ -306,6 +318,14 @@ impl CameraHandle {
         ))
     }
 
+    /// What is wrong with the microcontroller's service or its port. Recording goes on without them.
+    fn microcontroller_fault(&self) -> Option<String> {
+        match self.shared.microcontroller.as_ref()?.status() {
+            None => Some("the microcontroller's service does not answer".to_owned()),
+            Some(status) => status.problem.map(|_| "the microcontroller's serial port is not there".to_owned()),
+        }
+    }
+
     /// Starts or stops watching for motion, and remembers it. Stopping ends an event that motion started.
     ///
     /// # Errors
@@ -316,6 +336,7 @@ impl CameraHandle {
             let mut stored = lock(&self.shared.settings);
             stored.monitoring = on;
             self.shared.monitoring.store(on, Ordering::Relaxed);
+            self.shared.switch_light(on);
             stored.clone()
         };
         self.shared.bell.ring();

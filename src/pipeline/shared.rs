@@ -1,6 +1,6 @@
 //! What the threads of one camera and its handle share, and how they wake each other.
 
-use std::sync::atomic::{AtomicBool, AtomicI16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::config::CameraConfig;
 use crate::event::Event;
 use crate::media::{Frame, Jpeg, Pts, Resolution};
 use crate::ring::Ring;
+use crate::serial::Client;
 use crate::settings::{PictureSettings, StoredSettings};
 
 /// A lock whose content is never left half changed, so that a panic in another thread does not spoil it.
@@ -104,7 +105,8 @@ pub(super) struct Shared {
     /// Somebody asked for a recording.
     pub(super) record_now: AtomicBool,
     pub(super) stopping: AtomicBool,
-    brightness: AtomicI16,
+    /// The light and the servo that go with the camera.
+    pub(super) microcontroller: Option<Client>,
     pub(super) current: Mutex<Option<Arc<Event>>>,
     pub(super) last_event: Mutex<Option<Timestamp>>,
     /// Why pictures that come cannot be used, while they cannot.
@@ -128,6 +130,7 @@ impl Shared {
         jpegs: Ring<Jpeg>,
         stored: StoredSettings,
         sink_faults: Vec<Fault>,
+        microcontroller: Option<Client>,
     ) -> Self {
         let shared = Self {
             counters: Counters::default(),
@@ -143,7 +146,7 @@ impl Shared {
             settings: Mutex::new(stored),
             record_now: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            brightness: AtomicI16::new(-1),
+            microcontroller,
             current: Mutex::default(),
             last_event: Mutex::default(),
             picture_fault: Mutex::default(),
@@ -170,7 +173,7 @@ impl Shared {
 
     /// The light sensor's last value.
     pub(super) fn brightness(&self) -> Option<u8> {
-        u8::try_from(self.brightness.load(Ordering::Relaxed)).ok()
+        self.microcontroller.as_ref()?.brightness()
     }
 
     /// Why pictures that come cannot be used; `None` as soon as one can. Logged when it changes.
@@ -199,6 +202,15 @@ impl Shared {
     pub(super) fn stuck_for(&self) -> Duration {
         let now = (crate::clock::now().as_secs_f64() * 1000.0) as u64;
         Duration::from_millis(now.saturating_sub(self.progress_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Light and servo follow monitoring.
+    pub(super) fn switch_light(&self, on: bool) {
+        match (&self.microcontroller, on) {
+            (Some(client), true) => client.start(),
+            (Some(client), false) => client.stop(),
+            (None, _) => {}
+        }
     }
 
     /// The picture settings in force.

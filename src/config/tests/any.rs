@@ -143,6 +143,7 @@ fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
                     .collect(),
                 disk: StreamConfig { size: smaller.map(|()| Resolution::new(32, 32)), kbit },
                 record_always,
+                microcontroller: None,
             }
         },
     )
