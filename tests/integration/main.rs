@@ -14,6 +14,7 @@ mod original_api;
 mod pre_roll;
 mod recorded;
 mod recording;
+mod seal;
 mod support;
 mod two_streams;
 mod video;

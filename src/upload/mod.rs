@@ -1,0 +1,5 @@
+//! Footage off site: what is uploaded is sealed for its owner, and opened again.
+//!
+//! The format is described in `ancillary/docs/upload-format.md`.
+
+pub mod seal;
