@@ -71,7 +71,6 @@ impl Pace {
 mod tests {
     use std::sync::Arc;
 
-
     use super::*;
 
     #[test]

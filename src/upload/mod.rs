@@ -2,4 +2,8 @@
 //!
 //! The format is described in `ancillary/docs/upload-format.md`.
 
+pub mod find;
+pub mod join;
+pub mod manifest;
+pub mod restore;
 pub mod seal;

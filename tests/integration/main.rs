@@ -17,5 +17,6 @@ mod recording;
 mod seal;
 mod support;
 mod two_streams;
+mod unseal;
 mod video;
 mod viewers;
