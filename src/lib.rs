@@ -30,6 +30,7 @@ pub mod codec;
 pub mod fan;
 pub mod recording;
 pub mod serial;
+pub mod upload;
 
 // One camera at work.
 pub mod pipeline;

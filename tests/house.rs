@@ -11,8 +11,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pure: pictures and streams", &["h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
     ("camera", &["camera"]),
     ("config", &["config"]),
-    ("pure: decisions and formats", &["motion", "recording/policy", "recording/index"]),
-    ("edges", &["codec", "fan", "recording", "serial"]),
+    (
+        "pure: decisions and formats",
+        &["motion", "recording/policy", "recording/index", "upload/join", "upload/manifest", "upload/seal"],
+    ),
+    ("edges", &["codec", "fan", "recording", "serial", "upload"]),
     ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
     ("cli", &["cli"]),
@@ -37,6 +40,9 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("shiguredo_mp4", "mp4"),
     ("headers", "web/video"),
     ("http_range_header", "web/video"),
+    ("fernet", "upload/seal"),
+    ("rsa", "upload/seal"),
+    ("x509_cert", "upload/seal"),
     ("axum", "web"),
     ("clap", "cli"),
 ];

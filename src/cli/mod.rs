@@ -12,6 +12,7 @@ pub mod run;
 pub mod serial;
 pub mod serve;
 mod service;
+pub mod unseal;
 
 /// A security camera: watches for motion, records, streams live.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ enum Command {
     Serial(serial::Args),
     /// Switch the fan by the processor's temperature
     Fan(fan::Args),
+    /// Open downloaded uploads: a video that plays for each event, and the picture that triggered it
+    Unseal(unseal::Args),
 }
 
 /// Why a command failed, and with which exit code.
@@ -50,6 +53,9 @@ pub enum CliError {
     /// Anything else (1).
     #[error("{0}")]
     Failed(String),
+    /// Done, as far as it could be: something was missing or damaged, which has been said (3).
+    #[error("{0}")]
+    Incomplete(String),
 }
 
 impl CliError {
@@ -58,6 +64,7 @@ impl CliError {
         match self {
             CliError::Config(_) => 78,
             CliError::Failed(_) => 1,
+            CliError::Incomplete(_) => 3,
         }
     }
 }
@@ -81,5 +88,6 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Probe(args) => probe::run(args),
         Command::Serial(args) => serial::run(args),
         Command::Fan(args) => fan::run(args),
+        Command::Unseal(args) => unseal::run(args),
     }
 }
