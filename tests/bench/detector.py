@@ -100,7 +100,8 @@ class Original:
 
 
 def cargo_bench(context) -> list[str]:
-    return ["cargo", "bench", "--locked", "--quiet", "--manifest-path", str(context.top / "Cargo.toml"), "--bench", "detector"]
+    manifest = str(context.top / "Cargo.toml")
+    return ["cargo", "bench", "--locked", "--quiet", "--manifest-path", manifest, "--bench", "detector"]
 
 
 def ask(context, frames: clip.Clip, passes: int) -> dict:

@@ -35,9 +35,8 @@ def cpu(pid: int) -> Cpu:
 
 def switches(pid: int) -> int:
     """Voluntary context switches of all living threads: how often they woke."""
-    return sum(
-        _value(task / "status", "voluntary_ctxt_switches") for process in _family(pid) for task in (process / "task").iterdir()
-    )
+    tasks = [task for process in _family(pid) for task in (process / "task").iterdir()]
+    return sum(_value(task / "status", "voluntary_ctxt_switches") for task in tasks)
 
 
 def memory_mib(pid: int) -> dict[str, float]:

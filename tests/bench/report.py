@@ -120,7 +120,6 @@ def table(section: dict) -> str:
     ]
     for goal in section["goals"]:
         values = ", ".join(f"{value:g}" for value in goal["values"])
-        lines.append(
-            f"| {goal['name']} | {values} | **{goal['median']:g}** | {goal['must']:g} | {goal['aim']:g} | {goal['verdict']} |"
-        )
+        limits = f"{goal['must']:g} | {goal['aim']:g}"
+        lines.append(f"| {goal['name']} | {values} | **{goal['median']:g}** | {limits} | {goal['verdict']} |")
     return "\n".join(lines) + "\n"
