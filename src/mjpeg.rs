@@ -16,6 +16,9 @@ pub const MAX_PICTURE_BYTES: usize = 16 << 20;
 /// More header lines than this are an attack or not MJPEG.
 const MAX_HEADER_BYTES: usize = 8 << 10;
 
+/// What comes along with the end of a picture: without room for it the picture would be moved to a buffer twice its size.
+const NEXT_HEADER_BYTES: usize = 1 << 10;
+
 const SOI: [u8; 2] = [0xff, 0xd8];
 const EOI: [u8; 2] = [0xff, 0xd9];
 
@@ -184,7 +187,7 @@ impl Parts {
             Some(length) if length > MAX_PICTURE_BYTES => Err(SplitError::TooLarge),
             // Some cameras announce 0 for want of knowledge.
             Some(length @ 1..) => {
-                self.buffer.reserve(length.saturating_sub(self.buffer.len()));
+                self.buffer.reserve((length + NEXT_HEADER_BYTES).saturating_sub(self.buffer.len()));
                 Ok(Some(State::Counted(length)))
             }
             _ => {
