@@ -16,5 +16,5 @@ mod recorded;
 mod recording;
 mod support;
 mod two_streams;
-mod viewers;
 mod video;
+mod viewers;
