@@ -59,7 +59,7 @@ fn detector() -> Detector {
 }
 
 /// Walks in from the left at 5 s, 16 pixels a second.
-const WALKER: Thing = Thing { left: |s| (s >= 5.0).then(|| (s - 5.0) * 16.0 - 8.0), top: 30, level: 35.0 };
+const WALKER: Thing = Thing { left: |s| (s >= 5.0).then_some((s - 5.0) * 16.0 - 8.0), top: 30, level: 35.0 };
 
 #[test]
 fn noise_is_no_motion() {
@@ -105,7 +105,7 @@ fn a_lamp_is_no_motion_and_who_comes_with_it_is() {
     let mut scene = Scene { light: lamp, ..Scene::with(vec![]) };
     let mut lonely = detector();
     assert_eq!(scene.watched(&mut lonely, 0.0, 13.0), NEVER);
-    let comes = Thing { left: |s| (s >= 5.9).then(|| (s - 5.9) * 16.0 - 8.0), ..WALKER };
+    let comes = Thing { left: |s| (s >= 5.9).then_some((s - 5.9) * 16.0 - 8.0), ..WALKER };
     let mut scene = Scene { light: lamp, ..Scene::with(vec![comes]) };
     let motion = scene.watched(&mut detector(), 0.0, 9.0);
     assert!(motion.first().is_some_and(|first| *first < 8.0), "{motion:?}");
@@ -121,7 +121,7 @@ fn clouds_are_no_motion() {
 #[test]
 fn an_expected_light_is_the_scene_afterwards() {
     // A reflection that wanders while the lamp warms up.
-    let glint = Thing { left: |s| (5.0..7.0).contains(&s).then(|| (s - 5.0) * 16.0), top: 30, level: 250.0 };
+    let glint = Thing { left: |s| (5.0..7.0).contains(&s).then_some((s - 5.0) * 16.0), top: 30, level: 250.0 };
     let (mut scene, mut detector) = (Scene::with(vec![glint]), detector());
     scene.watched(&mut detector, 0.0, 5.0);
     detector.expect_light_change(Pts::from_secs_f64(7.2));

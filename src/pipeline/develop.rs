@@ -26,6 +26,10 @@ use crate::{picture, scale};
 const TICK: Duration = Duration::from_millis(100);
 /// Encoding this close behind the newest picture has caught up: detector and viewers take what it decodes.
 const CAUGHT_UP: Duration = Duration::from_millis(500);
+/// Pictures of the backlog that are encoded between two looks at the present.
+const CATCH_UP_PICTURES: usize = 4;
+/// Encoding all the time, this far behind the newest picture, leaves pictures out.
+const TOO_LATE: Duration = Duration::from_secs(2);
 /// Encoding that is to begin with the pre-roll has to be this many times faster than real time.
 const HEADROOM: f64 = 2.0;
 /// One bad picture is a disturbance; so many are a camera that does not work.
@@ -104,7 +108,13 @@ impl Developer {
             let seen = self.shared.bell.rings();
             let mut worked = self.raw();
             worked |= self.present();
-            worked |= self.backlog();
+            // Looking at the present must not keep encoding from catching up with it.
+            for _ in 0..CATCH_UP_PICTURES {
+                if !self.backlog() {
+                    break;
+                }
+                worked = true;
+            }
             self.tick();
             if self.shared.is_stopping() {
                 let by = *stop_by.get_or_insert_with(|| Instant::now() + LAST_WORK);
@@ -143,7 +153,8 @@ impl Developer {
             }
             EncodeMode::Continuous => {
                 let due = self.measure_again.is_some_and(|due| Instant::now() > due);
-                if due && lock(&self.shared.current).is_none() {
+                let idle = lock(&self.shared.current).is_none() && self.backlog.cursor >= self.shared.jpegs.end();
+                if due && idle {
                     self.set_mode(EncodeMode::Unknown);
                 }
                 return false;
@@ -199,7 +210,7 @@ impl Developer {
             (EncodeMode::OnEvent, Some(event)) => event.until(),
         };
         if !self.streams.iter().all(|stream| stream.has_room()) {
-            if self.mode == EncodeMode::Continuous && self.lag() > CAUGHT_UP {
+            if self.mode == EncodeMode::Continuous && self.lag() > TOO_LATE {
                 // Too slow even for real time: every skip is one picture, not all at once when the ring laps.
                 self.backlog.cursor.0 += 1;
                 self.shared.counters.encoder_busy.one();
@@ -208,7 +219,7 @@ impl Developer {
         }
         match self.shared.jpegs.next(&mut self.backlog.cursor, until, Duration::ZERO) {
             Next::Entry(jpeg) => {
-                let present = self.lag() < CAUGHT_UP;
+                let present = self.mode == EncodeMode::Continuous || self.lag() < CAUGHT_UP;
                 if present {
                     self.last = self.last.max(jpeg.moment.pts);
                 }

@@ -136,6 +136,9 @@ fn take(shared: &Shared, camera: &mut dyn Camera, last: &mut Pts) -> CameraError
     }
 }
 
+/// Pictures that a network held back for so many seconds pass at once.
+const BUNCH_S: f64 = 2.0;
+
 /// Holds a source that is faster than asked to the configured rate, and measures the rate.
 struct Rate {
     /// Pictures a second let through at most: a little more than configured, since no two clocks agree.
@@ -148,14 +151,14 @@ struct Rate {
 impl Rate {
     fn new(fps: u32) -> Self {
         let limit = f64::from(fps) * 1.05;
-        Self { limit, credit: limit / 2.0, last: None, measured: 0.0 }
+        Self { limit, credit: limit * BUNCH_S, last: None, measured: 0.0 }
     }
 
     /// Pictures that come in bunches pass; in the long run no more than the limit do.
     fn admits(&mut self, pts: Pts) -> bool {
         if let Some(last) = self.last {
             let apart_s = pts.since(last).as_secs_f64();
-            self.credit = (self.credit + apart_s * self.limit).min((self.limit / 2.0).max(1.0));
+            self.credit = (self.credit + apart_s * self.limit).min(self.limit * BUNCH_S);
             let now = (1.0 / apart_s.max(1e-3)) as f32;
             // A mean over about the last second.
             let weight = (apart_s as f32).min(1.0);
@@ -189,7 +192,7 @@ mod tests {
         assert_eq!(admitted(15.0, 15), 900);
         assert_eq!(admitted(10.0, 15), 600);
         let held = admitted(30.0, 15);
-        assert!((900..=960).contains(&held), "{held}");
+        assert!((900..=1000).contains(&held), "{held}");
     }
 
     #[test]

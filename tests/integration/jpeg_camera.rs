@@ -55,6 +55,8 @@ struct Shared {
     manner: Mutex<Manner>,
     walking: AtomicBool,
     next: AtomicU32,
+    /// The newest connection is served, and no other: a daemon that was killed takes no more numbers.
+    connections: AtomicU32,
     sent: Mutex<Vec<Sent>>,
     gone: AtomicBool,
 }
@@ -80,6 +82,7 @@ impl JpegCamera {
             manner: Mutex::new(Manner::Well),
             walking: AtomicBool::new(false),
             next: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
             sent: Mutex::default(),
             gone: AtomicBool::new(false),
         };
@@ -157,6 +160,7 @@ impl Shared {
         stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=picture\r\n\r\n")?;
         let scene = Scene::new(7, self.size, FPS);
         let (pool, mut encoder) = (FramePool::default(), JpegEncoder::new(90));
+        let connection = self.connections.fetch_add(1, Relaxed) + 1;
         let mut pace = Pace::from_now();
         let mut steps = 0;
         loop {
@@ -164,7 +168,7 @@ impl Shared {
             pace.advance(Duration::from_secs(1) / FPS);
             let manner = *self.manner.lock().unwrap();
             match manner {
-                _ if self.gone.load(Relaxed) => return Ok(()),
+                _ if self.gone.load(Relaxed) || self.connections.load(Relaxed) != connection => return Ok(()),
                 Manner::Closing => return Ok(()),
                 Manner::Silent => continue,
                 Manner::Garbage => {

@@ -31,13 +31,14 @@ fn sink(name: &'static str, size: Option<Resolution>) -> (Sink, Got) {
         let mut units = Vec::new();
         loop {
             match ring.next(&mut cursor, event.until(), Duration::from_millis(100)) {
-                Next::Entry(unit) if event.until().is_some_and(|until| unit.moment.pts > until) => break,
                 Next::Entry(unit) => units.push(unit),
                 Next::Timeout => {}
                 Next::Done => break,
                 Next::Lapped { missed } => panic!("{missed} access units are missing"),
             }
         }
+        // An end lies a little in the past when it is decided: a sink may have taken a picture after it by then.
+        units.retain(|unit| event.until().is_some_and(|until| unit.moment.pts <= until));
         *result.lock().unwrap() = Some((event.cause, units));
     };
     let stream = StreamConfig { size, kbit: 1500 };
