@@ -1,7 +1,7 @@
 //! Access units as MP4 (ISO/IEC 14496-12 and -15): the only place that knows boxes. Pure; the boxes themselves are
 //! written by `shiguredo_mp4`.
 //!
-//! Three forms, one per file: [`Plan`] describes the MP4 of a recording without holding its video, [`write`] makes an MP4
+//! Three forms, one per file: [`Plan`] describes the MP4 of a recording without holding its video, [`write()`] makes an MP4
 //! out of a stream that is read once, [`Fragments`] wraps pictures as they come. MP4 is read by `camera::clip`; what is
 //! recorded is the elementary stream (`recording`).
 //!
@@ -52,7 +52,7 @@ pub enum Mp4Error {
     /// The parameter sets are of a kind that no player takes.
     #[error("the video's parameter sets cannot be used: {0}")]
     Parameters(String),
-    /// A start code of 3 bytes leaves no room for a length of 4: the stream was not made here. [`write`] takes it.
+    /// A start code of 3 bytes leaves no room for a length of 4: the stream was not made here. [`write()`] takes it.
     #[error("start codes of 3 bytes")]
     StartCode,
     /// More pictures than an MP4 can list.
