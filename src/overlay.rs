@@ -1,6 +1,6 @@
 //! Pure: burns a line of text into the top of a frame, white on black, as 1.x did.
 //!
-//! What the line says is put together by [`line`]; who reads the clock and the light sensor is the pipeline's business.
+//! What the line says is put together by [`line()`]; who reads the clock and the light sensor is the pipeline's business.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
 
