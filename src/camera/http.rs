@@ -83,7 +83,7 @@ impl Drop for Background {
 }
 
 impl Http {
-    /// Connects and looks at what the camera gives. Blocks, for some [`STALL_S`] at most.
+    /// Connects and looks at what the camera gives. Blocks, for the connection's time-out and [`STALL_S`] at most.
     ///
     /// A camera that gives stills is asked `fps` times a second (at least once).
     ///

@@ -238,8 +238,8 @@ impl Running {
         self.handle.clone()
     }
 
-    /// Ends the event that is being recorded, properly, and all threads. Blocks until everything is on disk, 15 s at
-    /// most.
+    /// Ends the event that is being recorded, properly, and all threads. Blocks until everything is on disk: a
+    /// second or two, or the time-out of a camera that is just being opened.
     pub fn stop(self) {
         let shared = &self.handle.shared;
         shared.stopping.store(true, Ordering::Relaxed);
