@@ -10,6 +10,8 @@
 //! | `mjpeg`, `snapshot` | live pictures |
 //! | `health`, `metrics` | evidence for people and for monitoring |
 //! | `page` | the embedded web app |
+//! | `identity` | who asks |
+//! | `tls` | the daemon's own TLS |
 //! | `access`, `problem`, `extract`, `listen` | rules, errors, requests, sockets: no paths of their own |
 //!
 //! Handlers only translate: what a camera does is `pipeline`'s, what is kept `recording`'s. What users read about it is
@@ -34,6 +36,7 @@ mod config;
 mod control;
 mod extract;
 mod health;
+mod identity;
 mod listen;
 mod metrics;
 mod mjpeg;
@@ -41,6 +44,7 @@ mod page;
 mod problem;
 mod recordings;
 mod snapshot;
+mod tls;
 mod video;
 
 pub use listen::{ListenError, Listener};
@@ -83,10 +87,16 @@ impl Web {
     }
 }
 
-/// Serves until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
-pub async fn serve(listener: Listener, web: Web) {
+/// Serves on all of them until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
+pub async fn serve(listeners: Vec<Listener>, web: Web) {
     let web = Arc::new(web);
-    listener.serve(router(&web), web.closed()).await;
+    let router = router(&web);
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let (router, web) = (router.clone(), Arc::clone(&web));
+        serving.spawn(async move { listener.serve(router, web.closed()).await });
+    }
+    while serving.join_next().await.is_some() {}
 }
 
 fn router(web: &Arc<Web>) -> Router {
@@ -111,6 +121,7 @@ fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
     let at = |path: &str| format!("{prefix}{path}");
     let recording = |part: &str| format!("{prefix}/api/recordings/{{day}}/{{time}}{part}");
     Router::new()
+        .route(&at("/api/identity"), get(identity::show))
         .route(&at("/api/status"), get(control::status))
         .route(&at("/api/start"), operate(get(control::start).post(control::start)))
         .route(&at("/api/stop"), operate(get(control::stop).post(control::stop)))
