@@ -6,6 +6,7 @@ pub mod check_config;
 pub mod convert_config;
 pub mod demo;
 pub mod fan;
+pub mod pki;
 pub mod probe;
 pub mod replay;
 pub mod run;
@@ -40,6 +41,8 @@ enum Command {
     Serial(serial::Args),
     /// Switch the fan by the processor's temperature
     Fan(fan::Args),
+    /// Make, renew, revoke and list the owner's certificates
+    Pki(pki::Args),
     /// Open downloaded uploads: a video that plays for each event, and the picture that triggered it
     Unseal(unseal::Args),
 }
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Probe(args) => probe::run(args),
         Command::Serial(args) => serial::run(args),
         Command::Fan(args) => fan::run(args),
+        Command::Pki(args) => pki::run(args),
         Command::Unseal(args) => unseal::run(args),
     }
 }

@@ -11,15 +11,17 @@ use toml::Spanned;
 use super::fault::{self, Faults};
 use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, StreamTable, ZoneTable};
 use super::value::{
-    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, host_name, log_filter, number, one_line, polygon,
-    resolution, rotation, time_format, whole,
+    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, log_filter, number, one_line, polygon, resolution,
+    rotation, time_format, whole,
 };
 use super::{
-    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, Microcontroller, MotionConfig, Storage,
-    StreamConfig, Web, Zone, bytes,
+    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Microcontroller, MotionConfig, Storage, StreamConfig,
+    Zone, bytes,
 };
 use crate::camera::Source;
 use crate::media::Resolution;
+
+mod web;
 
 /// Less than this is gone in seconds.
 const MIN_STORAGE_BYTES: u64 = 10_000_000;
@@ -99,32 +101,6 @@ impl Check<'_, '_> {
             max_used: self
                 .field("storage.max_used", &table.max_used, default.max_used, |&used| number(used, MAX_USED).map(Some)),
         }
-    }
-
-    fn web(&mut self, file: &FileTable) -> Web {
-        let table = &file.web;
-        let default = Web::default();
-        let insecure_listen =
-            self.field("web.insecure_listen", &table.insecure_listen, default.insecure_listen, |&v| Ok(v));
-        let folder = self.folder;
-        let listen = self.field("web.listen", &table.listen, default.listen, |text| match text.parse::<Listen>()? {
-            Listen::Unix(path) => Ok(Listen::Unix(folder.join(path))),
-            Listen::Tcp(address) if !address.ip().is_loopback() && !insecure_listen => {
-                Err("would serve everyone in reach without encryption: listen on 127.0.0.1 behind a proxy, or set \
-                     web.insecure_listen = true"
-                    .to_owned())
-            }
-            listen => Ok(listen),
-        });
-        let mut hosts = Vec::new();
-        for (n, host) in table.hosts.iter().enumerate() {
-            match host_name(host.get_ref()) {
-                Ok(host) => hosts.push(host),
-                Err(reason) => self.faults.value(&format!("web.hosts[{n}]"), host.span(), reason),
-            }
-        }
-        let web_app = self.field("web.web_app", &table.web_app, default.web_app, |&v| Ok(v));
-        Web { listen, web_app, hosts, insecure_listen }
     }
 
     fn camera(&mut self, name: &Spanned<String>, table: &CameraTable) -> CameraConfig {

@@ -40,9 +40,21 @@ pub(super) struct StorageTable {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct WebTable {
     pub listen: Field<String>,
+    pub listen_tls: Option<Spanned<ListenTlsTable>>,
+    pub default_role: Field<String>,
     pub web_app: Field<bool>,
     pub hosts: Vec<Spanned<String>>,
     pub insecure_listen: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct ListenTlsTable {
+    pub address: Field<String>,
+    pub certificate: Field<String>,
+    pub key: Field<String>,
+    pub client_ca: Field<String>,
+    pub crl: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,6 +121,7 @@ pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("", fields::<FileTable>()),
         ("storage", fields::<StorageTable>()),
         ("web", fields::<WebTable>()),
+        ("web.listen_tls", fields::<ListenTlsTable>()),
         ("cameras.NAME", fields::<CameraTable>()),
         ("cameras.NAME.annotation", fields::<AnnotationTable>()),
         ("cameras.NAME.motion", fields::<MotionTable>()),

@@ -19,11 +19,13 @@ use std::path::{Path, PathBuf};
 
 use crate::camera::Source;
 use crate::media::Resolution;
+use crate::role::Role;
 
 pub use fault::{ConfigFaults, Fault};
 pub use tune::{TuningFault, recalled, tuned};
 
 pub use crate::settings::Zone;
+pub use value::host_name;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/watchtower/watchtower.toml";
@@ -125,6 +127,10 @@ impl Default for Storage {
 pub struct Web {
     /// Where the daemon listens.
     pub listen: Listen,
+    /// Where it listens for TLS besides.
+    pub listen_tls: Option<ListenTls>,
+    /// What the holder of a certificate without a role may do.
+    pub default_role: Role,
     /// Whether `/` serves the web app.
     pub web_app: bool,
     /// Host names, besides loopback's, that a request over TCP may be for. In lower case.
@@ -135,8 +141,30 @@ pub struct Web {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { listen: Listen::default(), web_app: true, hosts: Vec::new(), insecure_listen: false }
+        Self {
+            listen: Listen::default(),
+            listen_tls: None,
+            default_role: Role::Viewer,
+            web_app: true,
+            hosts: Vec::new(),
+            insecure_listen: false,
+        }
     }
+}
+
+/// The daemon's own TLS, for clients with a certificate. All files are PEM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenTls {
+    /// Where.
+    pub address: SocketAddr,
+    /// The server's certificate, and what is between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities whose clients are let in.
+    pub client_ca: PathBuf,
+    /// Certificates that they have revoked.
+    pub crl: Option<PathBuf>,
 }
 
 /// An address to listen on.

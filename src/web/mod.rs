@@ -11,6 +11,8 @@
 //! | `events` | what happens, as server-sent events |
 //! | `health`, `metrics` | evidence for people and for monitoring |
 //! | `page` | the embedded web app |
+//! | `identity` | who asks |
+//! | `tls` | the daemon's own TLS |
 //! | `access`, `problem`, `extract`, `listen` | rules, errors, requests, sockets: no paths of their own |
 //!
 //! Handlers only translate: what a camera does is `pipeline`'s, what is kept `recording`'s. What users read about it is
@@ -37,6 +39,7 @@ mod control;
 mod events;
 mod extract;
 mod health;
+mod identity;
 mod listen;
 mod live;
 mod metrics;
@@ -47,6 +50,7 @@ mod problem;
 mod recordings;
 mod snapshot;
 mod thumbnail;
+mod tls;
 mod video;
 
 pub use listen::{ListenError, Listener};
@@ -102,11 +106,20 @@ impl Web {
     }
 }
 
-/// Serves until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
-pub async fn serve(listener: Listener, web: Web) {
+/// Serves on all of them until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
+pub async fn serve(listeners: Vec<Listener>, web: Web) {
     let web = Arc::new(web);
-    let states = events::watch_states(&web);
-    tokio::join!(states, listener.serve(router(&web), web.closed()));
+    let router = router(&web);
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let (router, web) = (router.clone(), Arc::clone(&web));
+        serving.spawn(async move { listener.serve(router, web.closed()).await });
+    }
+    serving.spawn({
+        let web = Arc::clone(&web);
+        async move { events::watch_states(&web).await }
+    });
+    while serving.join_next().await.is_some() {}
 }
 
 fn router(web: &Arc<Web>) -> Router {
@@ -133,6 +146,7 @@ fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
     let at = |path: &str| format!("{prefix}{path}");
     let recording = |part: &str| format!("{prefix}/api/recordings/{{day}}/{{time}}{part}");
     Router::new()
+        .route(&at("/api/identity"), get(identity::show))
         .route(&at("/api/status"), get(control::status))
         .route(&at("/api/start"), operate(get(control::start).post(control::start)))
         .route(&at("/api/stop"), operate(get(control::stop).post(control::stop)))
