@@ -5,5 +5,6 @@
 pub mod find;
 pub mod join;
 pub mod manifest;
+pub mod remote;
 pub mod restore;
 pub mod seal;
