@@ -13,7 +13,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["config"]),
     (
         "pure: decisions and formats",
-        &["motion", "recording/policy", "recording/index", "upload/join", "upload/manifest", "upload/seal"],
+        &[
+            "motion",
+            "recording/policy",
+            "recording/index",
+            "upload/cut",
+            "upload/item",
+            "upload/join",
+            "upload/manifest",
+            "upload/seal",
+        ],
     ),
     ("edges", &["codec", "fan", "recording", "serial", "upload"]),
     ("pipeline", &["pipeline", "replay"]),

@@ -16,7 +16,7 @@ use super::value::{
 };
 use super::{
     Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, Microcontroller, MotionConfig, Storage,
-    StreamConfig, Web, Zone, bytes,
+    StreamConfig, UploadConfig, Web, Zone, bytes,
 };
 use crate::camera::Source;
 use crate::media::Resolution;
@@ -34,30 +34,32 @@ pub(super) fn config(file: &FileTable, folder: &Path, faults: &mut Faults) -> Op
     let mut check = Check { folder, faults };
     let storage = check.storage(file);
     let web = check.web(file);
+    let upload = check.upload(&file.upload);
     let log = check.field("log", &file.log, DEFAULT_LOG.to_owned(), |log| log_filter(log));
     let cameras: BTreeMap<String, CameraConfig> = file
         .cameras
         .iter()
         .take(MAX_CAMERAS)
-        .map(|(name, table)| (name.get_ref().clone(), check.camera(name, table)))
+        .map(|(name, table)| (name.get_ref().clone(), check.camera(name, table, &upload)))
         .collect();
     if let Some((name, _)) = file.cameras.iter().nth(MAX_CAMERAS) {
         check.faults.key("cameras", name.span(), format!("more than {MAX_CAMERAS} cameras"));
     }
     check.devices(file, &cameras);
     check.one_microcontroller(file);
+    check.upload_folders(file, &cameras);
     let default_camera = check.default_camera(file)?;
-    Some(Config { storage, web, cameras, default_camera, log })
+    Some(Config { storage, web, upload, cameras, default_camera, log })
 }
 
-struct Check<'a, 'b> {
-    folder: &'a Path,
-    faults: &'a mut Faults<'b>,
+pub(super) struct Check<'a, 'b> {
+    pub(super) folder: &'a Path,
+    pub(super) faults: &'a mut Faults<'b>,
 }
 
 impl Check<'_, '_> {
     /// The converted value of a key, or the default where it is left out or wrong.
-    fn field<T, U>(
+    pub(super) fn field<T, U>(
         &mut self,
         key: &str,
         field: &Field<T>,
@@ -127,7 +129,7 @@ impl Check<'_, '_> {
         Web { listen, web_app, hosts, insecure_listen }
     }
 
-    fn camera(&mut self, name: &Spanned<String>, table: &CameraTable) -> CameraConfig {
+    fn camera(&mut self, name: &Spanned<String>, table: &CameraTable, upload: &UploadConfig) -> CameraConfig {
         let key = format!("cameras.{}", name.get_ref().escape_debug());
         if let Err(reason) = camera_name(name.get_ref()) {
             self.faults.key(&key, name.span(), reason);
@@ -144,7 +146,11 @@ impl Check<'_, '_> {
             annotation: self.annotation(&key, table),
             motion,
             zones: self.zones(&key, &table.zones),
-            disk: self.disk(&key, table, &default.source, size),
+            disk: {
+                let stream = StreamConfig::default();
+                self.stream(&format!("{key}.disk"), (&table.disk.size, &table.disk.kbit), stream, &default.source, size)
+            },
+            upload: table.upload.as_ref().map(|table| self.camera_upload(&key, table, upload, &default.source, size)),
             record_always: self.field(
                 &format!("{key}.record_always"),
                 &table.record_always,
@@ -307,22 +313,28 @@ impl Check<'_, '_> {
         zones
     }
 
-    fn disk(&mut self, camera: &str, table: &CameraTable, source: &Source, whole_size: Resolution) -> StreamConfig {
-        let table = &table.disk;
-        let default = StreamConfig::default();
+    /// The size and bit rate of one encoding, in the table `key`.
+    pub(super) fn stream(
+        &mut self,
+        key: &str,
+        (size, kbit): (&Field<String>, &Field<i64>),
+        default: StreamConfig,
+        source: &Source,
+        whole_size: Resolution,
+    ) -> StreamConfig {
         // What a network camera or a clip gives is only known once it runs.
         let known = !matches!(source, Source::Http { .. } | Source::Clip { .. });
-        let size = self.field(&format!("{camera}.disk.size"), &table.size, default.size, |size| {
+        let size = self.field(&format!("{key}.size"), size, default.size, |size| {
             let size = resolution(size)?;
             if known && size.width.max(size.height) > whole_size.width.max(whole_size.height) {
                 return Err(format!(
-                    "is larger than the camera's size ({whole_size}), and pictures are never enlarged: set \
-                     {camera}.size too"
+                    "is larger than the camera's size ({whole_size}), and pictures are never enlarged: set the camera's \
+                     size too"
                 ));
             }
             Ok(Some(size))
         });
-        let kbit = self.field(&format!("{camera}.disk.kbit"), &table.kbit, default.kbit, |&kbit| whole(kbit, KBIT));
+        let kbit = self.field(&format!("{key}.kbit"), kbit, default.kbit, |&kbit| whole(kbit, KBIT));
         StreamConfig { size, kbit }
     }
 

@@ -2,12 +2,14 @@
 //!
 //! Fixed while the program runs; what the web may change is in `settings`. Here are the checked types and their
 //! defaults. How the file is written is in `file`, what makes a value acceptable in `check` and `value`, how a fault
-//! is said in `fault`, and the configuration of 1.x in `v1`.
+//! is said in `fault`, uploads in `upload` and `check_upload`, and the configuration of 1.x in `v1`.
 
 pub mod bytes;
 mod check;
+mod check_upload;
 mod fault;
 mod file;
+mod upload;
 pub mod v1;
 mod value;
 
@@ -20,6 +22,9 @@ use crate::camera::Source;
 use crate::media::Resolution;
 
 pub use fault::{ConfigFaults, Fault};
+pub use upload::{
+    CameraUpload, Destination, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig,
+};
 
 /// The configuration that `watchtower run` reads unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/watchtower/watchtower.toml";
@@ -40,6 +45,8 @@ pub struct Config {
     pub storage: Storage,
     /// How the API and the web app are reached.
     pub web: Web,
+    /// Where uploads go.
+    pub upload: UploadConfig,
     /// The cameras by name. At least one.
     pub cameras: BTreeMap<String, CameraConfig>,
     /// The camera that is served at `/`: always one of `cameras`.
@@ -88,6 +95,7 @@ impl Config {
         Config {
             storage: Storage { path: data, ..Storage::default() },
             web: Web { listen: Listen::Tcp(listen), ..Web::default() },
+            upload: UploadConfig::default(),
             default_camera: camera.name.clone(),
             cameras: BTreeMap::from([(camera.name.clone(), camera)]),
             log: DEFAULT_LOG.to_owned(),
@@ -202,6 +210,8 @@ pub struct CameraConfig {
     pub zones: Vec<Zone>,
     /// The recording on disk.
     pub disk: StreamConfig,
+    /// What is uploaded; `None`: nothing.
+    pub upload: Option<CameraUpload>,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
     /// The light, the light sensor and the servo that go with it. At most one camera has them.
@@ -226,6 +236,11 @@ impl Default for Microcontroller {
 }
 
 impl CameraConfig {
+    /// Its folder in the stores that uploads go to: the label, as far as every store takes it.
+    pub fn upload_folder(&self) -> String {
+        value::upload_folder(self)
+    }
+
     /// A camera with every default; its label is its name.
     pub fn new(name: &str, source: Source) -> Self {
         Self {
@@ -239,6 +254,7 @@ impl CameraConfig {
             motion: MotionConfig::default(),
             zones: Vec::new(),
             disk: StreamConfig::default(),
+            upload: None,
             record_always: false,
             microcontroller: None,
         }

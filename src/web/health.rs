@@ -11,6 +11,7 @@ use super::Web;
 use super::cameras::rounded;
 use super::extract::blocking;
 use super::problem::Problem;
+use super::uploads::UploadHealth;
 use crate::pipeline::{self, CameraHandle, EncodeMode};
 use crate::recording::store::Space;
 
@@ -23,19 +24,22 @@ pub(super) struct Health {
     version: &'static str,
     cameras: Vec<Camera>,
     disk: Disk,
+    /// One for each store that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploads: Option<UploadHealth>,
     /// Whether the wall clock is set by the network; unknown without systemd's time service.
     clock_synchronised: Option<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(super) enum Verdict {
     Ok,
     Failing,
 }
 
 impl Verdict {
-    fn of(ok: bool) -> Self {
+    pub(super) fn of(ok: bool) -> Self {
         if ok { Verdict::Ok } else { Verdict::Failing }
     }
 }
@@ -87,12 +91,16 @@ fn check(web: &Web) -> Health {
             Disk { status: Verdict::Failing, cause, free_bytes: None, total_bytes: None, hours: None }
         }
     };
-    let ok = disk.status == Verdict::Ok && cameras.iter().all(|camera| camera.status == Verdict::Ok);
+    let uploads = web.uploads.as_ref().map(|uploads| UploadHealth::of(&uploads.report()));
+    let ok = disk.status == Verdict::Ok
+        && cameras.iter().all(|camera| camera.status == Verdict::Ok)
+        && uploads.as_ref().is_none_or(|uploads| uploads.status == Verdict::Ok);
     Health {
         status: Verdict::of(ok),
         version: env!("CARGO_PKG_VERSION"),
         cameras,
         disk,
+        uploads,
         clock_synchronised: crate::clock::synchronised(),
     }
 }

@@ -9,6 +9,7 @@
 //! | `video` | a recording as MP4 |
 //! | `mjpeg`, `snapshot` | live pictures |
 //! | `health`, `metrics` | evidence for people and for monitoring |
+//! | `uploads` | how uploads stand, for `recordings`, `health` and `metrics` |
 //! | `page` | the embedded web app |
 //! | `access`, `problem`, `extract`, `listen` | rules, errors, requests, sockets: no paths of their own |
 //!
@@ -27,6 +28,7 @@ use self::access::{administer, operate};
 use crate::config::{Config, Web as Options};
 use crate::pipeline::CameraHandle;
 use crate::recording::store::Store;
+use crate::upload::Uploads;
 
 mod access;
 mod cameras;
@@ -41,6 +43,7 @@ mod page;
 mod problem;
 mod recordings;
 mod snapshot;
+mod uploads;
 mod video;
 
 pub use listen::{ListenError, Listener};
@@ -54,6 +57,8 @@ pub struct Web {
     /// What all cameras together record at most, in kbit/s: what the disk's room is measured by.
     recorded_kbit: u32,
     store: Arc<Store>,
+    /// Where something is uploaded.
+    uploads: Option<Arc<Uploads>>,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
@@ -72,8 +77,15 @@ impl Web {
             default_camera: config.default_camera.clone(),
             recorded_kbit: config.cameras.values().map(|camera| camera.disk.kbit).sum(),
             store,
+            uploads: None,
             closing,
         }
+    }
+
+    /// Shows how uploads stand too.
+    pub fn with_uploads(mut self, uploads: Option<Arc<Uploads>>) -> Self {
+        self.uploads = uploads;
+        self
     }
 
     /// Resolves when the daemon ends.
