@@ -17,6 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "motion",
             "recording/policy",
             "recording/index",
+            "upload/cut",
+            "upload/item",
             "upload/join",
             "upload/manifest",
             "upload/seal",
