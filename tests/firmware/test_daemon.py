@@ -144,7 +144,8 @@ class WholeWay:
             return recordings and not recordings[0]["recording"] and recordings[0]["id"]
         video = pictures(self.call("GET", f"/api/recordings/{self.until(complete, 'recording')}/video"))
         self.assertGreater(len(video), 10)
-        self.assertEqual({annotated_brightness(picture) for picture in (video[0], video[len(video) // 2], video[-1])}, {30})
+        # The first pictures, before the trigger, may be older than the light.
+        self.assertEqual([annotated_brightness(picture) for picture in (video[len(video) // 2], video[-1])], [30, 30])
 
     def test_a_reset_in_the_middle_is_healed(self):
         self.works()
