@@ -201,10 +201,14 @@ export function mount(place, camera, signal, rest) {
 		show();
 	}
 
-	const removeDay = () => removeMany(shown(), (n) => `${n} of ${longDay(day)}`, () => catalogue.deleteDay(day));
+	function removeDay() {
+		removeMany(shown(), (n) => `${n} of ${longDay(day)}`, () => catalogue.deleteDay(day));
+	}
 
-	const removeSelected = () => removeMany(shown().filter((one) => selected.has(one.id)), (n, going) => (going.length > 3 ? n : names(going)),
-		(going) => catalogue.deleteAll(going, (done) => { summary.textContent = `Deleting ${done} of ${going.length}`; }));
+	function removeSelected() {
+		removeMany(shown().filter((one) => selected.has(one.id)), (n, going) => (going.length > 3 ? n : names(going)),
+			(going) => catalogue.deleteAll(going, (done) => { summary.textContent = `Deleting ${done} of ${going.length}`; }));
+	}
 
 	async function removeMany(which, called, erase) {
 		const going = which.filter((one) => !one.protected && !one.recording);

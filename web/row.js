@@ -82,7 +82,7 @@ function badges({ protected: kept, recording, upload }) {
 	const sent = UPLOADS[upload?.state];
 	return [
 		recording && badge("record", "rec", "Recording now"),
-		kept && badge("shield", "good", "Protected"),
+		kept && badge("shield", "good kept", "Protected"),
 		sent && badge(sent[0], sent[1], upload.cause ? `${sent[2]}: ${upload.cause}` : sent[2]),
 	].filter(Boolean);
 }

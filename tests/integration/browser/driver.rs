@@ -65,15 +65,8 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let client = runtime.block_on(builder.connect(&format!("http://127.0.0.1:{port}"))).expect("Chromium starts");
-        let browser = Self {
-            client,
-            runtime,
-            driver,
-            said: Vec::new(),
-            asked: Vec::new(),
-            _profile: profile,
-            _turn: turn,
-        };
+        let browser =
+            Self { client, runtime, driver, said: Vec::new(), asked: Vec::new(), _profile: profile, _turn: turn };
         browser.screen(screen);
         Some(browser)
     }
@@ -128,9 +121,8 @@ impl Browser {
     pub fn click(&self, selector: &str) {
         let begin = Instant::now();
         loop {
-            let clicked = self.runtime.block_on(async {
-                self.client.find(Locator::Css(selector)).await?.click().await
-            });
+            let clicked =
+                self.runtime.block_on(async { self.client.find(Locator::Css(selector)).await?.click().await });
             match clicked {
                 Ok(()) => return,
                 Err(error) => assert!(begin.elapsed() < PATIENCE, "{selector} cannot be clicked: {error}"),

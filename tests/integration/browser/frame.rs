@@ -69,7 +69,8 @@ fn it_works_below_a_path_prefix_behind_nginx() {
         browser.press(section);
         browser.wait(&format!("document.title.startsWith('{section}')"));
     }
-    browser.wait("document.body.innerText.includes('All is well') || document.body.innerText.includes('needs attention')");
+    browser
+        .wait("document.body.innerText.includes('All is well') || document.body.innerText.includes('needs attention')");
     assert_clean(&mut browser, &origin);
     drop(proxy);
 }

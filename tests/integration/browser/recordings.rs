@@ -28,7 +28,9 @@ fn a_recording_plays_seeks_and_steps() {
     browser.wait(&format!("!{VIDEO}.seeking && Math.abs({VIDEO}.currentTime - {length} / 2) < 0.05"));
     let before = browser.js(&format!("return {VIDEO}.currentTime")).as_f64().unwrap();
     browser.press("One picture on");
-    browser.wait(&format!("!{VIDEO}.seeking && {VIDEO}.currentTime > {before} + 0.03 && {VIDEO}.currentTime < {before} + 0.25"));
+    browser.wait(&format!(
+        "!{VIDEO}.seeking && {VIDEO}.currentTime > {before} + 0.03 && {VIDEO}.currentTime < {before} + 0.25"
+    ));
     let after = browser.js(&format!("return {VIDEO}.currentTime")).as_f64().unwrap();
     browser.press("One picture back");
     browser.wait(&format!("!{VIDEO}.seeking && {VIDEO}.currentTime < {after}"));
