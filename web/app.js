@@ -4,7 +4,7 @@
 
 import { learnWho, named, root } from "./api.js";
 import { find, on, STATES, watch, world } from "./cameras.js";
-import { button, h, loading, toast } from "./dom.js";
+import { failed, h, loading, toast } from "./dom.js";
 import { icon } from "./icons.js";
 import * as live from "./live.js";
 
@@ -56,8 +56,7 @@ async function go() {
 	} catch (error) {
 		// A new version of the daemon has new files, an absent one has none.
 		console.warn(error);
-		place.replaceChildren(h("div", { class: "empty" }, icon("warn"), h("h2", {}, "This page could not be opened"),
-			h("p", {}, "The camera did not send all of it."), button("Load again", "rotate", () => location.reload())));
+		failed(place, "This page could not be opened", new Error("The camera did not send all of it."), () => location.reload());
 	}
 }
 

@@ -13,8 +13,7 @@ export class Catalogue {
 		this.camera = camera;
 		this.signal = signal;
 		this.at = `${base(camera)}api/recordings`;
-		// Newest first: [{ day, times: [...] }].
-		this.days = [];
+			this.days = [];
 		// Of the open day, by id.
 		this.details = new Map();
 		// Shown as deleted already, while it can be undone.

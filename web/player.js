@@ -8,7 +8,6 @@ import { recordingPath, trigger } from "./thumbnail.js";
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 
 export class Player {
-	// `does`: next(), previous(), protect(recording), remove(recording), close().
 	constructor(camera, signal, does) {
 		Object.assign(this, { camera, does, recording: null });
 		this.video = h("video", { playsinline: true, preload: "metadata" });

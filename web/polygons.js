@@ -118,7 +118,6 @@ export class Polygons {
 		if (!this.held) return;
 		const { points } = this.zones[this.chosen];
 		const { what, from } = this.held;
-		// As a whole it stops at the picture's edge and keeps its shape.
 		const by = [0, 1].map((axis) => {
 			const all = what.map((n) => points[n][axis]);
 			return Math.min(1 - Math.max(...all), Math.max(-Math.min(...all), at[axis] - from[axis]));

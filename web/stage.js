@@ -35,7 +35,6 @@ export class Stage {
 		this.run();
 	}
 
-	// What the list of cameras says now.
 	update(camera) {
 		// A turned picture is another stream.
 		const turned = this.camera.size && camera.size

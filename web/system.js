@@ -96,15 +96,11 @@ function diskCard({ status, cause, free_bytes: free, total_bytes: total, hours, 
 
 // Anything the daemon tells: an object as a card, a list of them as several rows.
 function card(title, value, key) {
-	if (value === null || value === undefined) return null;
-	if (Array.isArray(value)) {
-		if (!value.length) return null;
-		return frame(title, value.some((each) => each?.status && each.status !== "ok") ? "failing" : "ok",
-			value.flatMap((each, at) => (each && typeof each === "object" ? listed(each, at) : [[String(at + 1), shown(key, each)]])));
-	}
-	if (typeof value !== "object") return frame(title, "ok", [[title, shown(key, value)]]);
-	const { status, ...rest } = value;
-	return frame(title, status ?? "ok", rows(rest));
+	const plain = Array.isArray(value) || typeof value !== "object";
+	const { status, ...rest } = (plain ? { [key]: value } : value) ?? {};
+	const facts = rows(rest);
+	const bad = Array.isArray(value) && value.some((each) => each?.status && each.status !== "ok");
+	return facts.length > 0 && frame(title, bad ? "failing" : status ?? "ok", facts);
 }
 
 function listed(each, at) {
@@ -119,7 +115,6 @@ const rows = (object) => Object.entries(object).flatMap(([key, value]) => {
 	return [[words(key.replace(/_(bytes|s|c|celsius|kbit|percent)$/, "")), shown(key, value)]];
 });
 
-// By the unit in the name.
 function shown(key, value) {
 	if (typeof value === "boolean") return value ? "yes" : "no";
 	if (typeof value === "number") {

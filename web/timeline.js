@@ -11,7 +11,6 @@ const SPANS = [["86400", "24 h"], ["21600", "6 h"], ["3600", "1 h"]];
 const NEAR_PX = 14;
 
 export class Timeline {
-	// `pick(recording)` is called for the one that is meant.
 	constructor(camera, signal, pick) {
 		Object.assign(this, { camera, pick, recordings: [], chosen: null, from: 0, span: DAY_S, now: null });
 		this.canvas = h("canvas", { class: "track" });

@@ -5,7 +5,6 @@ import { h, onceAFrame } from "./dom.js";
 import { percent } from "./format.js";
 
 const SHOWN_MS = 30_000;
-// The axis is a ladder of tenfold steps: from a hundredth of a percent to everything.
 const LOWEST = 1e-4;
 const height = (part) => Math.min(1, Math.max(0, Math.log10(Math.max(part, LOWEST) / LOWEST) / 4));
 

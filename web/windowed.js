@@ -16,7 +16,6 @@ export class Windowed {
 		addEventListener("resize", this.draw, { signal });
 	}
 
-	// Whether scrolling rests.
 	settled() {
 		return performance.now() - (this.scrolled ?? 0) > 100;
 	}
