@@ -84,7 +84,7 @@ export function mount(place, camera, signal) {
 			["Stream", `${stats.way}, ${stats.size.join("×")}`],
 			["Bit rate", stats.kbit < 1000 ? `${Math.round(stats.kbit)} kbit/s` : `${(stats.kbit / 1000).toFixed(1)} Mbit/s`],
 			["Pictures", stats.fps === null ? "…" : `${stats.fps.toFixed(1)} a second${stats.dropped ? `, ${stats.dropped} dropped` : ""}`],
-			[stats.way === "H.264" ? "Buffered" : "Latency", stats.behind_s === null ? "unknown" : `${Math.max(0, Math.round(stats.behind_s * 1000))} ms`],
+			["Latency", stats.behind_s === null ? "unknown" : `${Math.max(0, Math.round(stats.behind_s * 1000))} ms${stats.way === "H.264" ? " in the browser" : ""}`],
 			["First picture", stage.firstPicture_ms ? `after ${Math.round(stage.firstPicture_ms)} ms` : "…"],
 		] : [["Stream", "waiting for pictures"]];
 		facts.replaceChildren(...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));

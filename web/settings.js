@@ -101,7 +101,7 @@ export function mount(place, camera, signal) {
 		only("admin", input, back);
 		controls.set(name, { read, back, one });
 		return h("div", { class: "setting" },
-			h("div", { class: "row" }, h(input.tagName === "FIELDSET" ? "span" : "label", { for: input.id || null }, title(name)), soft, gap(), output, back),
+			h("div", { class: "row" }, h(input.tagName === "FIELDSET" ? "span" : "label", { for: input.id || null }, title(name)), soft, gap(), back, output),
 			input);
 	}
 
