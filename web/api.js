@@ -78,8 +78,8 @@ export const who = { name: "", role: "admin" };
 
 export async function learnWho() {
 	try {
-		const { name, role } = await ask(`${root}api/identity`);
-		if (role in RANK) Object.assign(who, { name, role });
+		const identity = await ask(`${root}api/identity`);
+		if (identity.role in RANK) Object.assign(who, identity);
 	} catch {
 		// No roles.
 	}

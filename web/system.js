@@ -36,7 +36,7 @@ export function mount(place, _, signal) {
 				...Object.entries(now).filter(([key]) => !PLACED.has(key)).map(([key, value]) => card(words(key), value, key)),
 				card("Watchtower", { version: now.version, clock_set_by_the_network: now.clock_synchronised ?? "unknown",
 					viewers: world.cameras.reduce((sum, each) => sum + each.viewers, 0),
-					...(who.name && { you: `${who.name} (${who.role})` }) }, "daemon")));
+					...(who.name && { you: `${who.name} (${who.role})`, your_certificate_expires: who.expires }) }, "daemon")));
 		for (const details of body.querySelectorAll("details")) details.open = open.has(details.dataset.key);
 	}
 

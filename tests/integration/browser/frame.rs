@@ -50,15 +50,13 @@ fn all_cameras_are_at_a_glance_and_open_from_there() {
 #[test]
 fn it_works_below_a_path_prefix_behind_nginx() {
     const NAME: &str = "it_works_below_a_path_prefix_behind_nginx";
-    let folder = fast_folder();
-    let socket = folder.path().join("http.sock");
-    let config = format!("listen = \"unix:{}\"", socket.display());
+    let daemon = Daemon::start_in(fast_folder(), "", WALKED);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let Some(proxy) = Nginx::start(folder.path(), port, &socket) else {
+    let Some(proxy) = Nginx::start(daemon.folder.path(), port, &daemon.address) else {
         skipped(&format!("{NAME}: nginx is not installed (ancillary/setup test)"));
         return;
     };
-    let _daemon = Daemon::start_in(folder, &config, WALKED);
+    daemon.wait_for_pictures();
     let Some(mut browser) = Browser::start(NAME, DESK) else { return };
     let origin = format!("http://127.0.0.1:{port}/camera0/");
     browser.go(&origin);
@@ -132,15 +130,15 @@ fn it_can_be_installed() {
 struct Nginx(Child);
 
 impl Nginx {
-    fn start(folder: &std::path::Path, port: u16, socket: &std::path::Path) -> Option<Self> {
-        let (top, socket) = (folder.display(), socket.display());
+    fn start(folder: &std::path::Path, port: u16, daemon: &str) -> Option<Self> {
+        let top = folder.display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {top}/{kind};"))
             .join("\n");
         let config = format!(
             "daemon off; pid {top}/nginx.pid; error_log stderr; user root;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\n\
-             server {{ listen 127.0.0.1:{port}; location /camera0/ {{ proxy_pass http://unix:{socket}:/; \
-             proxy_http_version 1.1; proxy_buffering off; proxy_set_header X-Forwarded-Host $http_host; }} }}\n}}\n"
+             server {{ listen 127.0.0.1:{port}; location /camera0/ {{ proxy_pass http://{daemon}/; \
+             proxy_http_version 1.1; proxy_buffering off; proxy_set_header Host localhost; }} }}\n}}\n"
         );
         let file = folder.join("nginx.conf");
         std::fs::File::create(&file).unwrap().write_all(config.as_bytes()).unwrap();

@@ -31,15 +31,10 @@ fn address(daemon: &Daemon, section: &str) -> String {
     format!("http://{}/#/front/{section}", daemon.address)
 }
 
-/// What the console may say: the app asks for these before it knows whether this daemon has them.
-fn is_expected(complaint: &str) -> bool {
-    complaint.contains("/api/identity") && complaint.contains("404")
-}
-
 /// Nothing was complained of, and nothing was asked of anybody else.
 #[track_caller]
 fn assert_clean(browser: &mut Browser, origin: &str) {
-    let complaints: Vec<_> = browser.complaints().iter().filter(|said| !is_expected(said)).cloned().collect();
+    let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{complaints:#?}");
     let ours = |asked: &&String| {
         ["blob:", "data:", "about:"].iter().any(|kind| asked.starts_with(kind)) || asked.starts_with(origin)
