@@ -13,7 +13,7 @@ export function mount(place, camera, signal) {
 	let recordingSince = null;
 	const stage = new Stage(camera, signal);
 	const badge = h("span", { class: "badge", hidden: true });
-	const facts = h("dl", { class: "stats", hidden: true, "aria-label": "Measured values" });
+	const facts = h("dl", { class: "stats", hidden: true });
 	stage.element.append(badge, facts);
 
 	const monitor = button("Stop watching", "eye", () => act(camera.monitoring ? "api/stop" : "api/start"));

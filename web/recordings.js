@@ -80,17 +80,25 @@ export function mount(place, camera, signal, rest) {
 		day = wanted;
 		selected.clear();
 		catalogue.details.clear();
-		if (!time) chosen = null;
+		chosen = null;
 		show();
 		try {
 			await catalogue.load(day, () => {
 				show();
 				if (!chosen) first(time);
+				else refresh();
 			});
 			if (!chosen) first(time);
 		} catch (error) {
 			complain(error);
 		}
+	}
+
+	// What became known of the one in the player.
+	function refresh() {
+		chosen = catalogue.details.get(chosen.id) ?? chosen;
+		player.update(chosen);
+		player.ends({ first: !catalogue.neighbour(chosen, -1), last: !catalogue.neighbour(chosen, 1) });
 	}
 
 	// What is in the player before anyone has chosen: on a desk the newest, on a phone nothing.
@@ -125,7 +133,6 @@ export function mount(place, camera, signal, rest) {
 
 	function choose(one, play) {
 		if (one.day !== day) {
-			chosen = one;
 			open(one.day, one.time);
 			return;
 		}
@@ -133,7 +140,7 @@ export function mount(place, camera, signal, rest) {
 		history.replaceState(null, "", `#/${camera.name}/recordings/${one.id}`);
 		player.show(chosen, { play });
 		timeline.choose(chosen);
-		player.ends({ first: !catalogue.neighbour(chosen, -1), last: !catalogue.neighbour(chosen, 1) });
+		refresh();
 		windowed.render();
 		if (play && DESK.matches) windowed.reveal(chosen.id);
 		else if (play) player.element.scrollIntoView({ block: "start", behavior: "smooth" });
@@ -281,9 +288,7 @@ export function mount(place, camera, signal, rest) {
 			else {
 				await catalogue.loadNewest(day);
 				show();
-				const now = chosen && catalogue.details.get(chosen.id);
-				if (now) player.update(now);
-				if (chosen) player.ends({ first: !catalogue.neighbour(chosen, -1), last: !catalogue.neighbour(chosen, 1) });
+				if (chosen) refresh();
 			}
 		} catch (error) {
 			complain(error);

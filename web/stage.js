@@ -24,7 +24,7 @@ export class Stage {
 		this.over = svg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", class: "over" });
 		this.notice = h("p", { class: "notice", role: "status", hidden: true });
 		this.frame = h("div", { class: "frame" }, this.still, this.video, this.canvas, this.over);
-		this.element = h("figure", { class: "stage", role: "img", "aria-label": `Live picture of ${camera.label}` }, this.frame, this.notice);
+		this.element = h("figure", { class: "stage", "aria-label": `Live picture of ${camera.label}` }, this.frame, this.notice);
 		// Bytes and pictures of the last seconds, for whoever wants to know.
 		this.seen = [];
 		this.way = null;
