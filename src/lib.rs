@@ -10,7 +10,8 @@ pub mod media;
 pub mod role;
 pub mod settings;
 
-// Pure: pictures and streams.
+// Pure: pictures and streams, and what is told of them.
+pub mod feed;
 pub mod h264;
 pub mod mjpeg;
 pub mod mp4;

@@ -8,12 +8,20 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom up. A module may use its own layer and those before it; in the layer of edges, only itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("data", &["media", "role", "settings", "clock", "event"]),
-    ("pure: pictures and streams", &["h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
+    ("pure: pictures and streams", &["feed", "h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
     ("camera", &["camera"]),
     ("config", &["config"]),
     (
         "pure: decisions and formats",
-        &["motion", "recording/policy", "recording/index", "upload/join", "upload/manifest", "upload/seal"],
+        &[
+            "motion",
+            "recording/policy",
+            "recording/index",
+            "upload/join",
+            "upload/manifest",
+            "upload/seal",
+            "upload/suffix",
+        ],
     ),
     ("edges", &["codec", "fan", "pki", "recording", "serial", "upload"]),
     ("pipeline", &["pipeline", "replay"]),
@@ -31,7 +39,13 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("jpeg_encoder", "codec/jpeg"),
     ("image", "codec/still"),
     ("v4l", "camera/v4l2"),
+    // One looks, one uploads.
     ("reqwest", "camera"),
+    ("reqwest", "upload/https"),
+    ("reqwest", "upload/dropbox"),
+    ("reqwest", "upload/s3/line"),
+    ("object_store", "upload/s3"),
+    ("quick_xml", "upload/s3/line"),
     ("serialport", "serial/port"),
     ("rppal", "fan"),
     ("gpiocdev", "fan"),

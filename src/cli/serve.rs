@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::CliError;
 use crate::clock;
 use crate::config::{Config, Storage};
+use crate::feed::Feed;
 use crate::pipeline::{self, CameraHandle, EventIds, Running};
 use crate::recording::store::Store;
 use crate::web::{self, Listener, Web};
@@ -77,7 +78,8 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let cameras = start_cameras(&config, &store)?;
     let handles: Vec<CameraHandle> = cameras.iter().map(Running::handle).collect();
     let (stop, stopped) = watch::channel(false);
-    let web = Web::new(&config, Arc::clone(&store), handles.clone(), stopped);
+    let feed = Arc::new(Feed::default());
+    let web = Web::new(&config, Arc::clone(&store), feed, handles.clone(), stopped);
     let server = tokio::spawn(web::serve(listeners, web));
     let keeper = Keeper::start(Arc::clone(&store), config.storage.clone())?;
     let watchdog = tokio::spawn(feed_watchdog(handles));

@@ -71,6 +71,7 @@ pub(super) struct CameraTable {
     pub motion: MotionTable,
     pub zones: Vec<Spanned<ZoneTable>>,
     pub disk: StreamTable,
+    pub live: StreamTable,
     pub microcontroller: Option<Spanned<MicrocontrollerTable>>,
 }
 
@@ -126,6 +127,7 @@ pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("cameras.NAME.motion", fields::<MotionTable>()),
         ("cameras.NAME.zones", fields::<ZoneTable>()),
         ("cameras.NAME.disk", fields::<StreamTable>()),
+        ("cameras.NAME.live", fields::<StreamTable>()),
         ("cameras.NAME.microcontroller", fields::<MicrocontrollerTable>()),
     ]
 }
@@ -268,14 +270,14 @@ fn unknown(path: &[Step]) -> String {
     };
     let sections = sections();
     let known = sections.iter().find(|(name, _)| *name == table).map_or(&[][..], |(_, keys)| keys);
-    if let Some(near) = fault::nearest(word, known.iter().copied()) {
-        return format!("unknown key; did you mean '{near}'?");
-    }
     if let Some((home, _)) = sections.iter().find(|(_, keys)| keys.contains(word)) {
         return match *home {
             "" => "belongs at the top of the file, before the first [table]".to_owned(),
             home => format!("belongs in [{home}]"),
         };
+    }
+    if let Some(near) = fault::nearest(word, known.iter().copied()) {
+        return format!("unknown key; did you mean '{near}'?");
     }
     format!("unknown key; known here: {}", known.join(", "))
 }

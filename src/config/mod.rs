@@ -8,6 +8,7 @@ pub mod bytes;
 mod check;
 mod fault;
 mod file;
+mod tune;
 pub mod v1;
 mod value;
 
@@ -21,6 +22,9 @@ use crate::media::Resolution;
 use crate::role::Role;
 
 pub use fault::{ConfigFaults, Fault};
+pub use tune::{TuningFault, recalled, tuned};
+
+pub use crate::settings::Zone;
 pub use value::host_name;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
@@ -230,6 +234,8 @@ pub struct CameraConfig {
     pub zones: Vec<Zone>,
     /// The recording on disk.
     pub disk: StreamConfig,
+    /// Live H.264 of a camera that gives JPEGs.
+    pub live: StreamConfig,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
     /// The light, the light sensor and the servo that go with it. At most one camera has them.
@@ -267,6 +273,7 @@ impl CameraConfig {
             motion: MotionConfig::default(),
             zones: Vec::new(),
             disk: StreamConfig::default(),
+            live: StreamConfig::default(),
             record_always: false,
             microcontroller: None,
         }
@@ -313,17 +320,6 @@ impl Default for MotionConfig {
             min_frames: 2,
         }
     }
-}
-
-/// A polygon on the picture as it is shown.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Zone {
-    /// For messages and the web app.
-    pub name: String,
-    /// Whether motion counts inside it (include) or does not (exclude). With include zones, it counts nowhere else.
-    pub include: bool,
-    /// Corners in parts of the picture, 0 to 1; at least three.
-    pub points: Vec<[f32; 2]>,
 }
 
 /// One encoding of a camera.

@@ -145,6 +145,7 @@ fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
                     .map(|(n, (include, points))| Zone { name: format!("zone {n}"), include, points })
                     .collect(),
                 disk: StreamConfig { size: smaller.map(|()| Resolution::new(32, 32)), kbit },
+                live: StreamConfig { size: Some(Resolution::new(32, 32)), kbit: 50_050 - kbit },
                 record_always,
                 microcontroller: None,
             }
@@ -262,6 +263,7 @@ fn written(config: &Config) -> String {
             disk.kbit
         );
         text += &disk.size.map_or(String::new(), |size| format!("size = '{size}'\n"));
+        text += &format!("[cameras.{name}.live]\nsize = '32x32'\nkbit = {}\n", camera.live.kbit);
         for zone in &camera.zones {
             text += &format!(
                 "[[cameras.{name}.zones]]\nname = {}\ninclude = {}\npoints = {:?}\n",
