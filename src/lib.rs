@@ -10,6 +10,7 @@ pub mod media;
 pub mod settings;
 
 // Pure: pictures and streams.
+pub mod denoise;
 pub mod h264;
 pub mod mjpeg;
 pub mod mp4;
