@@ -9,25 +9,27 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::fault::{self, Faults};
-use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, ZoneTable};
+use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, StreamTable, ZoneTable};
 use super::value::{
-    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, host_name, log_filter, number, one_line, polygon,
-    resolution, rotation, time_format, whole,
+    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, log_filter, number, one_line, polygon, resolution,
+    rotation, time_format, whole,
 };
 use super::{
-    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, Microcontroller, MotionConfig, Storage,
-    StreamConfig, Web, Zone, bytes,
+    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Microcontroller, MotionConfig, Storage, StreamConfig,
+    Zone, bytes,
 };
 use crate::camera::Source;
 use crate::media::Resolution;
 
+mod web;
+
 /// Less than this is gone in seconds.
 const MIN_STORAGE_BYTES: u64 = 10_000_000;
-const MIN_FRAMES: RangeInclusive<u32> = 1..=100;
+pub(super) const MIN_FRAMES: RangeInclusive<u32> = 1..=100;
 const MAX_AGE_DAYS: RangeInclusive<u32> = 1..=36_500;
 const MAX_USED: RangeInclusive<f32> = 0.1..=0.99;
 const MAX_CAMERAS: usize = 64;
-const MAX_ZONES: usize = 32;
+pub(super) const MAX_ZONES: usize = 32;
 
 /// The configuration as far as it can be understood; `None` without a camera. Whether it is right is in `faults`.
 pub(super) fn config(file: &FileTable, folder: &Path, faults: &mut Faults) -> Option<Config> {
@@ -101,32 +103,6 @@ impl Check<'_, '_> {
         }
     }
 
-    fn web(&mut self, file: &FileTable) -> Web {
-        let table = &file.web;
-        let default = Web::default();
-        let insecure_listen =
-            self.field("web.insecure_listen", &table.insecure_listen, default.insecure_listen, |&v| Ok(v));
-        let folder = self.folder;
-        let listen = self.field("web.listen", &table.listen, default.listen, |text| match text.parse::<Listen>()? {
-            Listen::Unix(path) => Ok(Listen::Unix(folder.join(path))),
-            Listen::Tcp(address) if !address.ip().is_loopback() && !insecure_listen => {
-                Err("would serve everyone in reach without encryption: listen on 127.0.0.1 behind a proxy, or set \
-                     web.insecure_listen = true"
-                    .to_owned())
-            }
-            listen => Ok(listen),
-        });
-        let mut hosts = Vec::new();
-        for (n, host) in table.hosts.iter().enumerate() {
-            match host_name(host.get_ref()) {
-                Ok(host) => hosts.push(host),
-                Err(reason) => self.faults.value(&format!("web.hosts[{n}]"), host.span(), reason),
-            }
-        }
-        let web_app = self.field("web.web_app", &table.web_app, default.web_app, |&v| Ok(v));
-        Web { listen, web_app, hosts, insecure_listen }
-    }
-
     fn camera(&mut self, name: &Spanned<String>, table: &CameraTable) -> CameraConfig {
         let key = format!("cameras.{}", name.get_ref().escape_debug());
         if let Err(reason) = camera_name(name.get_ref()) {
@@ -136,6 +112,12 @@ impl Check<'_, '_> {
         let default = CameraConfig::new(name.get_ref(), source);
         let size = self.field(&format!("{key}.size"), &table.size, default.size, |size| resolution(size));
         let motion = self.motion(&key, table);
+        // What a network camera or a clip gives is only known once it runs.
+        let known = !matches!(default.source, Source::Http { .. } | Source::Clip { .. });
+        let whole_size = known.then_some(size);
+        let disk = self.stream(&format!("{key}.disk"), &table.disk, default.disk, whole_size);
+        // Like the recording, so that while it is recorded nothing is encoded for viewers.
+        let live = self.stream(&format!("{key}.live"), &table.live, disk.clone(), whole_size);
         CameraConfig {
             label: self.field(&format!("{key}.label"), &table.label, default.label, |label| one_line(label)),
             size,
@@ -144,7 +126,8 @@ impl Check<'_, '_> {
             annotation: self.annotation(&key, table),
             motion,
             zones: self.zones(&key, &table.zones),
-            disk: self.disk(&key, table, &default.source, size),
+            disk,
+            live,
             record_always: self.field(
                 &format!("{key}.record_always"),
                 &table.record_always,
@@ -307,22 +290,26 @@ impl Check<'_, '_> {
         zones
     }
 
-    fn disk(&mut self, camera: &str, table: &CameraTable, source: &Source, whole_size: Resolution) -> StreamConfig {
-        let table = &table.disk;
-        let default = StreamConfig::default();
-        // What a network camera or a clip gives is only known once it runs.
-        let known = !matches!(source, Source::Http { .. } | Source::Clip { .. });
-        let size = self.field(&format!("{camera}.disk.size"), &table.size, default.size, |size| {
+    /// `whole_size`: the camera's, where it is known.
+    fn stream(
+        &mut self,
+        key: &str,
+        table: &StreamTable,
+        default: StreamConfig,
+        whole_size: Option<Resolution>,
+    ) -> StreamConfig {
+        let size = self.field(&format!("{key}.size"), &table.size, default.size, |size| {
             let size = resolution(size)?;
-            if known && size.width.max(size.height) > whole_size.width.max(whole_size.height) {
+            let longer = |whole: &Resolution| size.width.max(size.height) > whole.width.max(whole.height);
+            if let Some(whole) = whole_size.filter(longer) {
+                let camera = key.rsplit_once('.').map_or(key, |(camera, _)| camera);
                 return Err(format!(
-                    "is larger than the camera's size ({whole_size}), and pictures are never enlarged: set \
-                     {camera}.size too"
+                    "is larger than the camera's size ({whole}), and pictures are never enlarged: set {camera}.size too"
                 ));
             }
             Ok(Some(size))
         });
-        let kbit = self.field(&format!("{camera}.disk.kbit"), &table.kbit, default.kbit, |&kbit| whole(kbit, KBIT));
+        let kbit = self.field(&format!("{key}.kbit"), &table.kbit, default.kbit, |&kbit| whole(kbit, KBIT));
         StreamConfig { size, kbit }
     }
 

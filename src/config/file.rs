@@ -40,9 +40,21 @@ pub(super) struct StorageTable {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct WebTable {
     pub listen: Field<String>,
+    pub listen_tls: Option<Spanned<ListenTlsTable>>,
+    pub default_role: Field<String>,
     pub web_app: Field<bool>,
     pub hosts: Vec<Spanned<String>>,
     pub insecure_listen: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct ListenTlsTable {
+    pub address: Field<String>,
+    pub certificate: Field<String>,
+    pub key: Field<String>,
+    pub client_ca: Field<String>,
+    pub crl: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +71,7 @@ pub(super) struct CameraTable {
     pub motion: MotionTable,
     pub zones: Vec<Spanned<ZoneTable>>,
     pub disk: StreamTable,
+    pub live: StreamTable,
     pub microcontroller: Option<Spanned<MicrocontrollerTable>>,
 }
 
@@ -108,11 +121,13 @@ pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("", fields::<FileTable>()),
         ("storage", fields::<StorageTable>()),
         ("web", fields::<WebTable>()),
+        ("web.listen_tls", fields::<ListenTlsTable>()),
         ("cameras.NAME", fields::<CameraTable>()),
         ("cameras.NAME.annotation", fields::<AnnotationTable>()),
         ("cameras.NAME.motion", fields::<MotionTable>()),
         ("cameras.NAME.zones", fields::<ZoneTable>()),
         ("cameras.NAME.disk", fields::<StreamTable>()),
+        ("cameras.NAME.live", fields::<StreamTable>()),
         ("cameras.NAME.microcontroller", fields::<MicrocontrollerTable>()),
     ]
 }
@@ -255,14 +270,14 @@ fn unknown(path: &[Step]) -> String {
     };
     let sections = sections();
     let known = sections.iter().find(|(name, _)| *name == table).map_or(&[][..], |(_, keys)| keys);
-    if let Some(near) = fault::nearest(word, known.iter().copied()) {
-        return format!("unknown key; did you mean '{near}'?");
-    }
     if let Some((home, _)) = sections.iter().find(|(_, keys)| keys.contains(word)) {
         return match *home {
             "" => "belongs at the top of the file, before the first [table]".to_owned(),
             home => format!("belongs in [{home}]"),
         };
+    }
+    if let Some(near) = fault::nearest(word, known.iter().copied()) {
+        return format!("unknown key; did you mean '{near}'?");
     }
     format!("unknown key; known here: {}", known.join(", "))
 }

@@ -7,8 +7,11 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::camera::Source;
-use crate::config::{Annotation, CameraConfig, Config, Listen, MotionConfig, Storage, StreamConfig, Web, Zone};
+use crate::config::{
+    Annotation, CameraConfig, Config, Listen, ListenTls, MotionConfig, Storage, StreamConfig, Web, Zone,
+};
 use crate::media::Resolution;
+use crate::role::Role;
 
 /// Text that looks like a configuration: its keys, tables and values in any order, some broken.
 fn resembling() -> impl Strategy<Value = String> {
@@ -142,6 +145,7 @@ fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
                     .map(|(n, (include, points))| Zone { name: format!("zone {n}"), include, points })
                     .collect(),
                 disk: StreamConfig { size: smaller.map(|()| Resolution::new(32, 32)), kbit },
+                live: StreamConfig { size: Some(Resolution::new(32, 32)), kbit: 50_050 - kbit },
                 record_always,
                 microcontroller: None,
             }
@@ -171,12 +175,19 @@ fn web() -> impl Strategy<Value = Web> {
             address => Listen::Tcp(address),
         }),
     ];
-    (listen, any::<bool>(), vec("[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-z]{1,5}){0,2}", 0..3)).prop_map(
-        |(listen, web_app, hosts)| {
-            let insecure_listen = matches!(&listen, Listen::Tcp(address) if !address.ip().is_loopback());
-            Web { listen, web_app, hosts, insecure_listen }
-        },
-    )
+    let hosts = vec("[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-z]{1,5}){0,2}", 0..3);
+    let role = prop::sample::select(Role::ALL.to_vec());
+    let tls = option::of(any::<(u16, bool)>().prop_map(|(port, revokes)| ListenTls {
+        address: ([0, 0, 0, 0], port).into(),
+        certificate: "/tls/a b.pem".into(),
+        key: "/tls/a.key".into(),
+        client_ca: "/tls/ca.pem".into(),
+        crl: revokes.then(|| "/tls/crl.pem".into()),
+    }));
+    (listen, any::<bool>(), hosts, role, tls).prop_map(|(listen, web_app, hosts, default_role, listen_tls)| {
+        let insecure_listen = matches!(&listen, Listen::Tcp(address) if !address.ip().is_loopback());
+        Web { listen, listen_tls, default_role, web_app, hosts, insecure_listen }
+    })
 }
 
 fn config() -> impl Strategy<Value = Config> {
@@ -209,6 +220,14 @@ fn written(config: &Config) -> String {
         web.hosts,
         web.insecure_listen
     );
+    text += &format!("default_role = '{}'\n", web.default_role);
+    if let Some(tls) = &web.listen_tls {
+        text += &format!("[web.listen_tls]\naddress = '{}'\n", tls.address);
+        let files = [("certificate", &tls.certificate), ("key", &tls.key), ("client_ca", &tls.client_ca)];
+        for (key, path) in files.into_iter().chain(tls.crl.as_ref().map(|crl| ("crl", crl))) {
+            text += &format!("{key} = {}\n", toml(&path.display()));
+        }
+    }
     for (name, camera) in &config.cameras {
         // A source is shown without what may be a secret in its address.
         let source = match &camera.source {
@@ -244,6 +263,7 @@ fn written(config: &Config) -> String {
             disk.kbit
         );
         text += &disk.size.map_or(String::new(), |size| format!("size = '{size}'\n"));
+        text += &format!("[cameras.{name}.live]\nsize = '32x32'\nkbit = {}\n", camera.live.kbit);
         for zone in &camera.zones {
             text += &format!(
                 "[[cameras.{name}.zones]]\nname = {}\ninclude = {}\npoints = {:?}\n",

@@ -100,7 +100,7 @@ fn the_documents_defaults_are_the_programs() {
         (row, default)
     }));
     let text = text.replace("[cameras.front]\n", lines);
-    // This table is a choice: its defaults hold where it stands.
+    // This table is a choice: its defaults hold where it stands. That of TLS has none.
     let chosen = format!("{lines}[cameras.front.microcontroller]\n");
     assert_eq!(parse(&text).unwrap_or_else(|faults| panic!("{faults}\n{text}")), parse(&chosen).unwrap());
 }
@@ -153,4 +153,5 @@ fn what_the_example_comments_out_is_the_default_or_a_choice() {
     assert_eq!(whole.cameras["front"].motion, defaults.motion);
     assert_eq!(whole.cameras["front"].annotation, defaults.annotation);
     assert_eq!((whole.web.web_app, whole.web.insecure_listen), (config.web.web_app, config.web.insecure_listen));
+    assert_eq!((whole.web.default_role, config.web.listen_tls), (config.web.default_role, None));
 }
