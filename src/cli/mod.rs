@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 pub mod check_config;
 pub mod convert_config;
 pub mod demo;
+pub mod dropbox_login;
 pub mod fan;
 pub mod probe;
 pub mod replay;
@@ -13,6 +14,7 @@ pub mod serial;
 pub mod serve;
 mod service;
 pub mod unseal;
+mod uploads;
 
 /// A security camera: watches for motion, records, streams live.
 #[derive(Debug, Parser)]
@@ -40,6 +42,8 @@ enum Command {
     Serial(serial::Args),
     /// Switch the fan by the processor's temperature
     Fan(fan::Args),
+    /// Let the cameras upload to your Dropbox: get the refresh token, once
+    DropboxLogin(dropbox_login::Args),
     /// Open downloaded uploads: a video that plays for each event, and the picture that triggered it
     Unseal(unseal::Args),
 }
@@ -88,6 +92,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Probe(args) => probe::run(args),
         Command::Serial(args) => serial::run(args),
         Command::Fan(args) => fan::run(args),
+        Command::DropboxLogin(args) => dropbox_login::run(args),
         Command::Unseal(args) => unseal::run(args),
     }
 }

@@ -6,15 +6,19 @@
 mod allowance;
 pub mod cut;
 mod disk;
+pub mod dropbox;
 pub mod find;
+mod https;
 pub mod item;
 pub mod join;
 pub mod manifest;
 pub mod remote;
 mod report;
 pub mod restore;
+pub mod s3;
 pub mod seal;
 pub mod spool;
+mod suffix;
 pub mod worker;
 
 pub use report::{DestinationReport, Report, State, Status, Store, Uploads};

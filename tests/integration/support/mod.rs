@@ -1,4 +1,9 @@
 //! A daemon of its own for each test, on a port of its own, with data in a folder of its own.
+//!
+//! What stands in for the world is below: a strict Dropbox, and HTTP that answers badly.
+
+pub mod dropbox;
+pub mod http;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
