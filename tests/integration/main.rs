@@ -28,6 +28,7 @@ mod tls;
 mod tuning;
 mod two_streams;
 mod unseal;
+mod uploads;
 mod uploads_doc;
 mod video;
 mod viewers;
