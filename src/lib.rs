@@ -29,6 +29,7 @@ pub mod motion;
 // Edges: each touches one part of the world.
 pub mod codec;
 pub mod fan;
+pub mod machine;
 pub mod recording;
 pub mod serial;
 pub mod upload;

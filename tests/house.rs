@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "pure: decisions and formats",
         &["motion", "recording/policy", "recording/index", "upload/join", "upload/manifest", "upload/seal"],
     ),
-    ("edges", &["codec", "fan", "recording", "serial", "upload"]),
+    ("edges", &["codec", "fan", "machine", "recording", "serial", "upload"]),
     ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
     ("cli", &["cli"]),

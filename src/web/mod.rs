@@ -10,6 +10,7 @@
 //! | `mjpeg`, `live`, `snapshot` | live pictures |
 //! | `events` | what happens, as server-sent events |
 //! | `health`, `metrics` | evidence for people and for monitoring |
+//! | `openapi` | all of it, described |
 //! | `page` | the embedded web app |
 //! | `access`, `problem`, `extract`, `listen` | rules, errors, requests, sockets: no paths of their own |
 //!
@@ -18,6 +19,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -42,6 +44,7 @@ mod live;
 mod metrics;
 mod mjpeg;
 mod motion;
+mod openapi;
 mod page;
 mod problem;
 mod recordings;
@@ -66,6 +69,8 @@ pub struct Web {
     listeners: Arc<Semaphore>,
     /// Place for whoever makes a thumbnail.
     thumbnails: Semaphore,
+    /// When the daemon started.
+    since: Instant,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
@@ -91,6 +96,7 @@ impl Web {
             feed,
             listeners: Arc::new(Semaphore::new(events::LISTENERS)),
             thumbnails: Semaphore::new(1),
+            since: Instant::now(),
             closing,
         }
     }
@@ -112,6 +118,7 @@ pub async fn serve(listener: Listener, web: Web) {
 fn router(web: &Arc<Web>) -> Router {
     let mut router = Router::new()
         .route("/api/cameras", get(cameras::list))
+        .route("/api/openapi.json", get(openapi::show))
         .route("/api/events", get(events::all))
         .route("/cameras/{camera}/api/events", get(events::of_camera))
         .route("/healthz", get(health::show))
