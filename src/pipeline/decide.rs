@@ -219,7 +219,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::config::{CameraConfig, Source};
+    use crate::camera::Source;
+    use crate::config::CameraConfig;
     use crate::ring::Ring;
     use crate::serial::Client;
     use crate::settings::StoredSettings;
