@@ -71,7 +71,7 @@ impl Browser {
             _profile: profile,
             _turn: turn,
         };
-        let session = browser.ask("POST", "", &json!({ "capabilities": { "alwaysMatch": capabilities } })).unwrap();
+        let session = browser.ask("", &json!({ "capabilities": { "alwaysMatch": capabilities } })).unwrap();
         browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
         browser.screen(screen);
         Some(browser)
@@ -94,12 +94,12 @@ impl Browser {
     }
 
     pub fn go(&self, address: &str) {
-        self.ask("POST", "/url", &json!({ "url": address })).unwrap();
+        self.ask("/url", &json!({ "url": address })).unwrap();
     }
 
     /// What a script returns; promises are waited for.
     pub fn js(&self, script: &str) -> Value {
-        let run = self.ask("POST", "/execute/sync", &json!({ "script": script, "args": [] }));
+        let run = self.ask("/execute/sync", &json!({ "script": script, "args": [] }));
         run.unwrap_or_else(|error| panic!("{script}\n{error}"))
     }
 
@@ -114,7 +114,7 @@ impl Browser {
                 return value;
             }
             if begin.elapsed() > PATIENCE {
-                self.screenshot_to(&std::env::temp_dir().join("watchtower-waited-in-vain.png"));
+                self.screenshot_to(&std::env::temp_dir().join("watchtower-waited-in-vain.webp"));
                 let page = self.js("return document.body.innerText.slice(0, 1500)");
                 panic!("waited in vain for {expression}\n{page}\n{:?}", self.js("return location.href"));
             }
@@ -127,10 +127,10 @@ impl Browser {
     pub fn click(&self, selector: &str) {
         let begin = Instant::now();
         loop {
-            let found = self.ask("POST", "/element", &json!({ "using": "css selector", "value": selector }));
+            let found = self.ask("/element", &json!({ "using": "css selector", "value": selector }));
             let clicked = found.and_then(|found| {
                 let id = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str).unwrap();
-                self.ask("POST", &format!("/element/{id}/click"), &json!({}))
+                self.ask(&format!("/element/{id}/click"), &json!({}))
             });
             match clicked {
                 Ok(_) => return,
@@ -171,12 +171,13 @@ impl Browser {
 
     pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
-        self.ask("POST", "/goog/cdp/execute", &body).unwrap()
+        self.ask("/goog/cdp/execute", &body).unwrap()
     }
 
+    /// As WebP: noise would make a PNG ten times as large.
     pub fn screenshot_to(&self, file: &Path) {
-        let png = self.ask("GET", "/screenshot", &Value::Null).unwrap();
-        std::fs::write(file, BASE64_STANDARD.decode(png.as_str().unwrap()).unwrap()).unwrap();
+        let taken = self.devtools("Page.captureScreenshot", &json!({ "format": "webp", "quality": 80 }));
+        std::fs::write(file, BASE64_STANDARD.decode(taken["data"].as_str().unwrap()).unwrap()).unwrap();
     }
 
     /// Everything that the page has asked for, and from where.
@@ -202,15 +203,14 @@ impl Browser {
     }
 
     fn log(&self, kind: &str) -> Vec<Value> {
-        let entries = self.ask("POST", "/se/log", &json!({ "type": kind })).unwrap();
+        let entries = self.ask("/se/log", &json!({ "type": kind })).unwrap();
         entries.as_array().unwrap().clone()
     }
 
     /// One command of the session; its value, or what the driver says is wrong.
-    fn ask(&self, method: &str, command: &str, body: &Value) -> Result<Value, String> {
+    fn ask(&self, command: &str, body: &Value) -> Result<Value, String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        begin(&mut stream, method, &format!("{}{command}", self.session), &[], body.as_bytes());
+        begin(&mut stream, "POST", &format!("{}{command}", self.session), &[], body.to_string().as_bytes());
         let mut reader = BufReader::new(stream);
         let (status, headers) = read_head(&mut reader);
         let length = headers.iter().find(|(name, _)| name == "content-length").unwrap().1.parse().unwrap();
