@@ -46,12 +46,14 @@ fn assert_clean(browser: &mut Browser, origin: &str) {
 
 /// Makes recordings by hand, one after the other.
 fn record(daemon: &Daemon, wanted: usize) {
-    for _ in 0..wanted {
-        daemon.record();
-    }
     let complete = || {
         let list = daemon.get("/api/recordings?details=1").json();
         list.as_array().unwrap().iter().filter(|one| one["recording"] == false).count()
     };
-    wait_for("complete recordings", || complete() >= wanted);
+    let captured = "watchtower_frames_total{camera=\"front\",kind=\"captured\"}";
+    wait_for("two seconds of pictures", || daemon.metric(captured) >= 20.0);
+    for n in 1..=wanted {
+        assert_eq!(daemon.get("/api/record").status, 204);
+        wait_for("a complete recording", || complete() == n);
+    }
 }
