@@ -92,6 +92,16 @@
 
       formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
 
-      checks = eachSystem (pkgs: import ./nixos/checks.nix { inherit lib pkgs self; });
+      checks = eachSystem (
+        pkgs:
+        import ./nixos/checks.nix {
+          inherit
+            lib
+            nixos-hardware
+            pkgs
+            self
+            ;
+        }
+      );
     };
 }

@@ -1,6 +1,7 @@
 # What `nix flake check` builds and evaluates.
 {
   lib,
+  nixos-hardware,
   pkgs,
   self,
 }:
@@ -16,10 +17,22 @@ let
         self.nixosModules.default
         self.nixosModules.fleet-proxy
         ./hosts/${name}.nix
-        {
-          nixpkgs.hostPlatform = lib.mkDefault "x86_64-linux";
-        }
-      ];
+      ]
+      ++ (
+        # Everything that there is, is on a Raspberry Pi.
+        if name == "full" then
+          [
+            nixos-hardware.nixosModules.raspberry-pi-4
+            ./image
+            ./image/pi4.nix
+            { nixpkgs.buildPlatform = "x86_64-linux"; }
+          ]
+        else
+          [
+            ./hosts/common.nix
+            { nixpkgs.hostPlatform = "x86_64-linux"; }
+          ]
+      );
     };
 in
 {

@@ -1,7 +1,6 @@
 # The owner's main server: no camera of its own.
 { lib, ... }:
 {
-  imports = [ ./common.nix ];
   networking.nftables.enable = true;
   networking.firewall.allowPing = lib.mkDefault false;
   services.watchtower-fleet = {

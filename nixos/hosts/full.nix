@@ -1,6 +1,6 @@
 # Everything on: several cameras, uploads, the microcontroller, the fan, lists of addresses.
 {
-  imports = [ ./common.nix ];
+  hardware.watchtower.picamera.enable = true;
   services.watchtower = {
     enable = true;
     settings = {

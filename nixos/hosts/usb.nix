@@ -1,6 +1,5 @@
 # One USB camera behind the gateway: what most owners have.
 {
-  imports = [ ./common.nix ];
   services.watchtower = {
     enable = true;
     cameras.front = {

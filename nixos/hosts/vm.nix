@@ -3,7 +3,6 @@
 # Two vivid devices (YUYV, NV12) as /dev/video20 and 21, a v4l2loopback that delivers MJPEG as 22, vicodec's encoder; a gpio-sim
 # chip; the microcontroller on the gadget serial port; the temperature in a file.
 {
-  imports = [ ./common.nix ];
   services.watchtower = {
     enable = true;
     settings = {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::CliError;
+use super::{CliError, uploads};
 use crate::camera::Source;
-use crate::config::{CameraConfig, Config, Storage, bytes};
+use crate::config::{CameraConfig, CameraUpload, Config, Storage, bytes};
 
 /// Arguments of `check-config`.
 #[derive(Debug, clap::Args)]
@@ -85,10 +85,21 @@ fn camera_summary(camera: &CameraConfig) -> String {
             motion.max_event_time_s
         ),
     };
+    let upload = camera.upload.as_ref().map_or(String::new(), upload_summary);
     format!(
-        "{}, {} at {} fps\n  records {when}\n  to disk at {disk}, {} kbit/s\n",
+        "{}, {} at {} fps\n  records {when}\n  to disk at {disk}, {} kbit/s\n{upload}",
         camera.source, camera.size, camera.fps, camera.disk.kbit
     )
+}
+
+fn upload_summary(upload: &CameraUpload) -> String {
+    let stores: Vec<_> = upload.destinations.iter().map(|destination| destination.name()).collect();
+    let size = upload.stream.size.map_or(String::new(), |size| format!(" at {size},"));
+    let sealed = match &upload.public_key_path {
+        Some(key) => format!("sealed with {}", key.display()),
+        None => "in clear".to_owned(),
+    };
+    format!("  uploads{size} {} kbit/s, to {}, {sealed}\n", upload.stream.kbit, stores.join(" and "))
 }
 
 /// What is right as a configuration and may still surprise on this machine.
@@ -110,6 +121,17 @@ fn remarks(config: &Config) -> Vec<String> {
         }
     }
     for camera in config.cameras.values() {
+        if let Some(upload) = &camera.upload {
+            let remark = match &upload.public_key_path {
+                None => {
+                    Some("are in clear: whoever gets into the store sees them; public_key_path seals them".to_owned())
+                }
+                Some(path) => {
+                    uploads::read_key(path).err().map(|reason| format!("cannot begin: {} {reason}", path.display()))
+                }
+            };
+            remarks.extend(remark.map(|remark| format!("cameras.{}: uploads {remark}", camera.name)));
+        }
         let (what, path): (&str, &Path) = match &camera.source {
             Source::V4l2(device) => ("device", device),
             Source::Clip { path, .. } => ("clip", path),
@@ -159,6 +181,9 @@ mod tests {
             size = "640x480"
             record_always = true
             disk = { size = "320x240", kbit = 500 }
+            upload = { public_key_path = "/nowhere/public.pem" }
+            [upload.dropbox]
+            token_file = "token"
         "#;
         let config = Config::parse(Path::new("/w.toml"), text.as_bytes()).unwrap();
         assert_eq!(
@@ -168,13 +193,15 @@ mod tests {
              camera back: pattern, 640x480 at 15 fps\n\
              \x20 records all the time, in pieces of 60 s\n\
              \x20 to disk at 320x240, 500 kbit/s\n\
+             \x20 uploads at 820x616, 1000 kbit/s, to dropbox, sealed with /nowhere/public.pem\n\
              camera front (served at /): v4l2:/nowhere/video7, 1280x720 at 15 fps\n\
              \x20 records motion (sensitivity 0.8, at least 0.1 % of the picture, 0 zones), 8 s before and after, at most 60 s\n\
              \x20 to disk at 1280x720, 2000 kbit/s\n"
         );
         let remarks = remarks(&config);
-        assert_eq!(remarks.len(), 1, "{remarks:?}");
-        assert!(remarks[0].starts_with("cameras.front: the device /nowhere/video7 is not there now: "), "{remarks:?}");
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
+        assert!(remarks[0].starts_with("cameras.back: uploads cannot begin: /nowhere/public.pem cannot be read: "));
+        assert!(remarks[1].starts_with("cameras.front: the device /nowhere/video7 is not there now: "), "{remarks:?}");
     }
 
     #[test]
