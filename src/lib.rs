@@ -7,9 +7,11 @@
 pub mod clock;
 pub mod event;
 pub mod media;
+pub mod role;
 pub mod settings;
 
-// Pure: pictures and streams.
+// Pure: pictures and streams, and what is told of them.
+pub mod feed;
 pub mod h264;
 pub mod mjpeg;
 pub mod mp4;
@@ -28,6 +30,7 @@ pub mod motion;
 // Edges: each touches one part of the world.
 pub mod codec;
 pub mod fan;
+pub mod pki;
 pub mod recording;
 pub mod serial;
 pub mod upload;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up. A module may use its own layer and those before it; in the layer of edges, only itself.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("data", &["media", "settings", "clock", "event"]),
-    ("pure: pictures and streams", &["h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
+    ("data", &["media", "role", "settings", "clock", "event"]),
+    ("pure: pictures and streams", &["feed", "h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
     ("camera", &["camera"]),
     ("config", &["config"]),
     (
@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "upload/suffix",
         ],
     ),
-    ("edges", &["codec", "fan", "recording", "serial", "upload"]),
+    ("edges", &["codec", "fan", "pki", "recording", "serial", "upload"]),
     ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
     ("cli", &["cli"]),
@@ -59,6 +59,10 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("fernet", "upload/seal"),
     ("rsa", "upload/seal"),
     ("x509_cert", "upload/seal"),
+    ("rcgen", "pki"),
+    ("x509_parser", "pki"),
+    ("p12_keystore", "pki"),
+    ("tokio_rustls", "web/tls"),
     ("axum", "web"),
     ("clap", "cli"),
 ];

@@ -49,6 +49,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         camera.size = args.size;
         camera.fps = args.fps;
         camera.disk.kbit = args.bitrate;
+        camera.live.kbit = args.bitrate;
         camera.record_always = args.record_always;
     }
     serve::run(config, serve::Announce::Yes)

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{CliError, uploads};
 use crate::clock;
 use crate::config::{Config, Storage};
+use crate::feed::Feed;
 use crate::pipeline::{self, CameraHandle, EventIds, Running};
 use crate::recording::store::Store;
 use crate::web::{self, Listener, Web};
@@ -63,6 +64,13 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let listener = Listener::bind(&config.web)
         .map_err(|e| CliError::Failed(format!("cannot listen on {}: {e}", config.web.listen)))?;
     let address = listener.to_string();
+    let mut listeners = vec![listener];
+    if let Some(tls) = &config.web.listen_tls {
+        let listener = Listener::bind_tls(tls)
+            .map_err(|e| CliError::Failed(format!("cannot listen on {} for TLS: {e}", tls.address)))?;
+        tracing::info!("listening on {listener}");
+        listeners.push(listener);
+    }
 
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| CliError::Failed(e.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| CliError::Failed(e.to_string()))?;
@@ -72,8 +80,9 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let uploads = uploads.map(|started| started.uploads);
     let handles: Vec<CameraHandle> = cameras.iter().map(Running::handle).collect();
     let (stop, stopped) = watch::channel(false);
-    let web = Web::new(&config, Arc::clone(&store), handles.clone(), stopped).with_uploads(uploads.clone());
-    let server = tokio::spawn(web::serve(listener, web));
+    let feed = Arc::new(Feed::default());
+    let web = Web::new(&config, Arc::clone(&store), feed, handles.clone(), stopped).with_uploads(uploads.clone());
+    let server = tokio::spawn(web::serve(listeners, web));
     let keeper = Keeper::start(Arc::clone(&store), config.storage.clone())?;
     let watchdog = tokio::spawn(feed_watchdog(handles));
 

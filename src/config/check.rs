@@ -9,25 +9,28 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::fault::{self, Faults};
-use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, ZoneTable};
+use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, StreamTable, ZoneTable};
 use super::value::{
-    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, host_name, log_filter, number, one_line, polygon,
-    resolution, rotation, time_format, whole,
+    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, log_filter, number, one_line, polygon, resolution,
+    rotation, time_format, whole,
 };
 use super::{
-    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, Microcontroller, MotionConfig, Storage,
-    StreamConfig, UploadConfig, Web, Zone, bytes,
+    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Microcontroller, MotionConfig, Storage, StreamConfig,
+    UploadConfig, Zone, bytes,
 };
 use crate::camera::Source;
 use crate::media::Resolution;
 
+mod upload;
+mod web;
+
 /// Less than this is gone in seconds.
 const MIN_STORAGE_BYTES: u64 = 10_000_000;
-const MIN_FRAMES: RangeInclusive<u32> = 1..=100;
+pub(super) const MIN_FRAMES: RangeInclusive<u32> = 1..=100;
 const MAX_AGE_DAYS: RangeInclusive<u32> = 1..=36_500;
 const MAX_USED: RangeInclusive<f32> = 0.1..=0.99;
 const MAX_CAMERAS: usize = 64;
-const MAX_ZONES: usize = 32;
+pub(super) const MAX_ZONES: usize = 32;
 
 /// The configuration as far as it can be understood; `None` without a camera. Whether it is right is in `faults`.
 pub(super) fn config(file: &FileTable, folder: &Path, faults: &mut Faults) -> Option<Config> {
@@ -52,14 +55,14 @@ pub(super) fn config(file: &FileTable, folder: &Path, faults: &mut Faults) -> Op
     Some(Config { storage, web, upload, cameras, default_camera, log })
 }
 
-pub(super) struct Check<'a, 'b> {
-    pub(super) folder: &'a Path,
-    pub(super) faults: &'a mut Faults<'b>,
+struct Check<'a, 'b> {
+    folder: &'a Path,
+    faults: &'a mut Faults<'b>,
 }
 
 impl Check<'_, '_> {
     /// The converted value of a key, or the default where it is left out or wrong.
-    pub(super) fn field<T, U>(
+    fn field<T, U>(
         &mut self,
         key: &str,
         field: &Field<T>,
@@ -103,32 +106,6 @@ impl Check<'_, '_> {
         }
     }
 
-    fn web(&mut self, file: &FileTable) -> Web {
-        let table = &file.web;
-        let default = Web::default();
-        let insecure_listen =
-            self.field("web.insecure_listen", &table.insecure_listen, default.insecure_listen, |&v| Ok(v));
-        let folder = self.folder;
-        let listen = self.field("web.listen", &table.listen, default.listen, |text| match text.parse::<Listen>()? {
-            Listen::Unix(path) => Ok(Listen::Unix(folder.join(path))),
-            Listen::Tcp(address) if !address.ip().is_loopback() && !insecure_listen => {
-                Err("would serve everyone in reach without encryption: listen on 127.0.0.1 behind a proxy, or set \
-                     web.insecure_listen = true"
-                    .to_owned())
-            }
-            listen => Ok(listen),
-        });
-        let mut hosts = Vec::new();
-        for (n, host) in table.hosts.iter().enumerate() {
-            match host_name(host.get_ref()) {
-                Ok(host) => hosts.push(host),
-                Err(reason) => self.faults.value(&format!("web.hosts[{n}]"), host.span(), reason),
-            }
-        }
-        let web_app = self.field("web.web_app", &table.web_app, default.web_app, |&v| Ok(v));
-        Web { listen, web_app, hosts, insecure_listen }
-    }
-
     fn camera(&mut self, name: &Spanned<String>, table: &CameraTable, upload: &UploadConfig) -> CameraConfig {
         let key = format!("cameras.{}", name.get_ref().escape_debug());
         if let Err(reason) = camera_name(name.get_ref()) {
@@ -138,6 +115,12 @@ impl Check<'_, '_> {
         let default = CameraConfig::new(name.get_ref(), source);
         let size = self.field(&format!("{key}.size"), &table.size, default.size, |size| resolution(size));
         let motion = self.motion(&key, table);
+        // What a network camera or a clip gives is only known once it runs.
+        let known = !matches!(default.source, Source::Http { .. } | Source::Clip { .. });
+        let whole_size = known.then_some(size);
+        let disk = self.stream(&format!("{key}.disk"), &table.disk, default.disk, whole_size);
+        // Like the recording, so that while it is recorded nothing is encoded for viewers.
+        let live = self.stream(&format!("{key}.live"), &table.live, disk.clone(), whole_size);
         CameraConfig {
             label: self.field(&format!("{key}.label"), &table.label, default.label, |label| one_line(label)),
             size,
@@ -146,11 +129,9 @@ impl Check<'_, '_> {
             annotation: self.annotation(&key, table),
             motion,
             zones: self.zones(&key, &table.zones),
-            disk: {
-                let stream = StreamConfig::default();
-                self.stream(&format!("{key}.disk"), (&table.disk.size, &table.disk.kbit), stream, &default.source, size)
-            },
-            upload: table.upload.as_ref().map(|table| self.camera_upload(&key, table, upload, &default.source, size)),
+            disk,
+            live,
+            upload: table.upload.as_ref().map(|table| self.camera_upload(&key, table, upload, whole_size)),
             record_always: self.field(
                 &format!("{key}.record_always"),
                 &table.record_always,
@@ -313,28 +294,26 @@ impl Check<'_, '_> {
         zones
     }
 
-    /// The size and bit rate of one encoding, in the table `key`.
-    pub(super) fn stream(
+    /// `whole_size`: the camera's, where it is known.
+    fn stream(
         &mut self,
         key: &str,
-        (size, kbit): (&Field<String>, &Field<i64>),
+        table: &StreamTable,
         default: StreamConfig,
-        source: &Source,
-        whole_size: Resolution,
+        whole_size: Option<Resolution>,
     ) -> StreamConfig {
-        // What a network camera or a clip gives is only known once it runs.
-        let known = !matches!(source, Source::Http { .. } | Source::Clip { .. });
-        let size = self.field(&format!("{key}.size"), size, default.size, |size| {
+        let size = self.field(&format!("{key}.size"), &table.size, default.size, |size| {
             let size = resolution(size)?;
-            if known && size.width.max(size.height) > whole_size.width.max(whole_size.height) {
+            let longer = |whole: &Resolution| size.width.max(size.height) > whole.width.max(whole.height);
+            if let Some(whole) = whole_size.filter(longer) {
+                let camera = key.rsplit_once('.').map_or(key, |(camera, _)| camera);
                 return Err(format!(
-                    "is larger than the camera's size ({whole_size}), and pictures are never enlarged: set the camera's \
-                     size too"
+                    "is larger than the camera's size ({whole}), and pictures are never enlarged: set {camera}.size too"
                 ));
             }
             Ok(Some(size))
         });
-        let kbit = self.field(&format!("{key}.kbit"), kbit, default.kbit, |&kbit| whole(kbit, KBIT));
+        let kbit = self.field(&format!("{key}.kbit"), &table.kbit, default.kbit, |&kbit| whole(kbit, KBIT));
         StreamConfig { size, kbit }
     }
 

@@ -41,6 +41,8 @@ pub(super) struct StorageTable {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct WebTable {
     pub listen: Field<String>,
+    pub listen_tls: Option<Spanned<ListenTlsTable>>,
+    pub default_role: Field<String>,
     pub web_app: Field<bool>,
     pub hosts: Vec<Spanned<String>>,
     pub insecure_listen: Field<bool>,
@@ -94,6 +96,16 @@ pub(super) struct CameraUploadTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct ListenTlsTable {
+    pub address: Field<String>,
+    pub certificate: Field<String>,
+    pub key: Field<String>,
+    pub client_ca: Field<String>,
+    pub crl: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct CameraTable {
     pub label: Field<String>,
     pub source: Field<String>,
@@ -107,6 +119,7 @@ pub(super) struct CameraTable {
     pub zones: Vec<Spanned<ZoneTable>>,
     pub disk: StreamTable,
     pub upload: Option<Spanned<CameraUploadTable>>,
+    pub live: StreamTable,
     pub microcontroller: Option<Spanned<MicrocontrollerTable>>,
 }
 
@@ -159,12 +172,14 @@ pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("upload", fields::<UploadTable>()),
         ("upload.dropbox", fields::<DropboxTable>()),
         ("upload.s3", fields::<S3Table>()),
+        ("web.listen_tls", fields::<ListenTlsTable>()),
         ("cameras.NAME", fields::<CameraTable>()),
         ("cameras.NAME.annotation", fields::<AnnotationTable>()),
         ("cameras.NAME.motion", fields::<MotionTable>()),
         ("cameras.NAME.zones", fields::<ZoneTable>()),
         ("cameras.NAME.disk", fields::<StreamTable>()),
         ("cameras.NAME.upload", fields::<CameraUploadTable>()),
+        ("cameras.NAME.live", fields::<StreamTable>()),
         ("cameras.NAME.microcontroller", fields::<MicrocontrollerTable>()),
     ]
 }
@@ -307,14 +322,14 @@ fn unknown(path: &[Step]) -> String {
     };
     let sections = sections();
     let known = sections.iter().find(|(name, _)| *name == table).map_or(&[][..], |(_, keys)| keys);
-    if let Some(near) = fault::nearest(word, known.iter().copied()) {
-        return format!("unknown key; did you mean '{near}'?");
-    }
     if let Some((home, _)) = sections.iter().find(|(_, keys)| keys.contains(word)) {
         return match *home {
             "" => "belongs at the top of the file, before the first [table]".to_owned(),
             home => format!("belongs in [{home}]"),
         };
+    }
+    if let Some(near) = fault::nearest(word, known.iter().copied()) {
+        return format!("unknown key; did you mean '{near}'?");
     }
     format!("unknown key; known here: {}", known.join(", "))
 }

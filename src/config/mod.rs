@@ -2,13 +2,13 @@
 //!
 //! Fixed while the program runs; what the web may change is in `settings`. Here are the checked types and their
 //! defaults. How the file is written is in `file`, what makes a value acceptable in `check` and `value`, how a fault
-//! is said in `fault`, uploads in `upload` and `check_upload`, and the configuration of 1.x in `v1`.
+//! is said in `fault`, uploads in `upload`, and the configuration of 1.x in `v1`.
 
 pub mod bytes;
 mod check;
-mod check_upload;
 mod fault;
 mod file;
+mod tune;
 mod upload;
 pub mod v1;
 mod value;
@@ -20,11 +20,16 @@ use std::path::{Path, PathBuf};
 
 use crate::camera::Source;
 use crate::media::Resolution;
+use crate::role::Role;
 
 pub use fault::{ConfigFaults, Fault};
+pub use tune::{TuningFault, recalled, tuned};
 pub use upload::{
     CameraUpload, Destination, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig,
 };
+
+pub use crate::settings::Zone;
+pub use value::host_name;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/watchtower/watchtower.toml";
@@ -129,6 +134,10 @@ impl Default for Storage {
 pub struct Web {
     /// Where the daemon listens.
     pub listen: Listen,
+    /// Where it listens for TLS besides.
+    pub listen_tls: Option<ListenTls>,
+    /// What the holder of a certificate without a role may do.
+    pub default_role: Role,
     /// Whether `/` serves the web app.
     pub web_app: bool,
     /// Host names, besides loopback's, that a request over TCP may be for. In lower case.
@@ -139,8 +148,30 @@ pub struct Web {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { listen: Listen::default(), web_app: true, hosts: Vec::new(), insecure_listen: false }
+        Self {
+            listen: Listen::default(),
+            listen_tls: None,
+            default_role: Role::Viewer,
+            web_app: true,
+            hosts: Vec::new(),
+            insecure_listen: false,
+        }
     }
+}
+
+/// The daemon's own TLS, for clients with a certificate. All files are PEM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenTls {
+    /// Where.
+    pub address: SocketAddr,
+    /// The server's certificate, and what is between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities whose clients are let in.
+    pub client_ca: PathBuf,
+    /// Certificates that they have revoked.
+    pub crl: Option<PathBuf>,
 }
 
 /// An address to listen on.
@@ -212,6 +243,8 @@ pub struct CameraConfig {
     pub disk: StreamConfig,
     /// What is uploaded; `None`: nothing.
     pub upload: Option<CameraUpload>,
+    /// Live H.264 of a camera that gives JPEGs.
+    pub live: StreamConfig,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
     /// The light, the light sensor and the servo that go with it. At most one camera has them.
@@ -255,6 +288,7 @@ impl CameraConfig {
             zones: Vec::new(),
             disk: StreamConfig::default(),
             upload: None,
+            live: StreamConfig::default(),
             record_always: false,
             microcontroller: None,
         }
@@ -301,17 +335,6 @@ impl Default for MotionConfig {
             min_frames: 2,
         }
     }
-}
-
-/// A polygon on the picture as it is shown.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Zone {
-    /// For messages and the web app.
-    pub name: String,
-    /// Whether motion counts inside it (include) or does not (exclude). With include zones, it counts nowhere else.
-    pub include: bool,
-    /// Corners in parts of the picture, 0 to 1; at least three.
-    pub points: Vec<[f32; 2]>,
 }
 
 /// One encoding of a camera.

@@ -116,6 +116,10 @@ pub fn log_filter(log: &str) -> Result<String, String> {
     }
 }
 
+/// A host's name or address, in lower case.
+///
+/// # Errors
+/// What is wrong with it.
 pub fn host_name(host: &str) -> Result<String, String> {
     let host = host.to_lowercase();
     let label = |label: &str| {

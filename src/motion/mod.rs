@@ -55,6 +55,17 @@ pub struct Sight {
     pub settling: bool,
 }
 
+/// Which cells of the detector's grid differ from the still scene, wherever they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cells {
+    /// Cells across.
+    pub columns: usize,
+    /// Cells down.
+    pub rows: usize,
+    /// One bit a cell, row by row; the first in the highest bit of the first byte.
+    pub changed: Vec<u8>,
+}
+
 /// Thins a camera's pictures out to [`LOOKS_PER_S`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cadence {
@@ -200,6 +211,26 @@ impl Detector {
         self.config = config.clone();
     }
 
+    /// Which cells had changed at the last look.
+    pub fn cells(&self) -> Cells {
+        let byte = |cells: &[bool]| cells.iter().enumerate().fold(0, |byte, (n, set)| byte | u8::from(*set) << (7 - n));
+        let Grid { width, height, .. } = self.grid;
+        Cells { columns: width, rows: height, changed: self.changed.chunks(8).map(byte).collect() }
+    }
+
+    /// The connected changed part of the picture, 0 to 1, from which on something is large enough.
+    pub fn threshold(&self) -> f32 {
+        match self.grid.cells() {
+            0 => self.config.min_trigger_area,
+            cells => self.least_area() as f32 / cells as f32,
+        }
+    }
+
+    /// The same in cells.
+    fn least_area(&self) -> u32 {
+        (self.config.min_trigger_area * self.grid.cells() as f32).max(LEAST_CELLS).ceil() as u32
+    }
+
     fn start(&mut self, luma: &Luma) {
         self.size = (luma.width, luma.height);
         self.grid = Grid::of(luma.width, luma.height);
@@ -238,12 +269,9 @@ impl Detector {
             *flags = if counts { *flags } else { 0 };
         }
         let cells = self.grid.cells() as f32;
+        let area = self.least_area();
         let blobs = self.blobs.find(&self.flags, self.grid.width);
-        let demand = Demand {
-            area: (self.config.min_trigger_area * cells).max(LEAST_CELLS).ceil() as u32,
-            looks: self.config.min_frames,
-            travel: self.transition.restless(),
-        };
+        let demand = Demand { area, looks: self.config.min_frames, travel: self.transition.restless() };
         self.tracks.follow(blobs, dt, demand, &mut self.counts);
         let changed = blobs.iter().map(|blob| blob.area).max().unwrap_or(0) as f32 / cells;
         let light_changed = phase != Phase::Steady;

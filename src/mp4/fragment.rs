@@ -6,6 +6,7 @@ use shiguredo_mp4::{BoxHeader, BoxSize, BoxType, SampleFlags};
 
 use super::samples::Table;
 use super::{MDAT_HEADER_BYTES, Mp4Error, TRACK, encoded, file_type, movie, movie_bytes, sample_entry, to_lengths};
+use crate::h264::{nal, nal_type, nal_units};
 use crate::media::{AccessUnit, Pts};
 
 /// Decodable alone.
@@ -20,6 +21,8 @@ const MOOF_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct Fragments {
     codec: String,
+    /// SPS and PPS.
+    sets: Vec<Vec<u8>>,
     sequence: u32,
     origin: Pts,
     /// When the last picture is shown, in ticks after the origin.
@@ -51,7 +54,14 @@ impl Fragments {
         let created = Timestamp::max(idr.moment.wall, Timestamp::UNIX_EPOCH);
         let mut bytes = file_type();
         bytes.extend(encoded(&movie(entry, created, 0, Table::empty(), Some(mvex)), most_bytes)?);
-        Ok((Self { codec, sequence: 0, origin: idr.moment.pts, last: None }, bytes))
+        let sets = parameter_sets(&idr.bytes);
+        Ok((Self { codec, sets, sequence: 0, origin: idr.moment.pts, last: None }, bytes))
+    }
+
+    /// Whether an access unit can follow: it needs no other parameter sets than those the stream began with, as a picture of
+    /// another size does.
+    pub fn takes(&self, unit: &AccessUnit) -> bool {
+        !unit.idr || parameter_sets(&unit.bytes) == self.sets
     }
 
     /// The codec as a `codecs` parameter and Media Source Extensions want it: `avc1.42C01E`.
@@ -112,6 +122,11 @@ impl Fragments {
     }
 }
 
+fn parameter_sets(unit: &[u8]) -> Vec<Vec<u8>> {
+    let is_set = |unit: &&[u8]| matches!(nal_type(unit[0]), nal::SPS | nal::PPS);
+    nal_units(unit).filter(is_set).map(<[u8]>::to_vec).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -142,6 +157,16 @@ mod tests {
         let times: Vec<String> = shown.map(|n| ((n - 10) * 9000).to_string()).collect();
         let probed = probe(on_disk.path(), "frame=pts");
         assert_eq!(probed.lines().map(|line| line.trim_end_matches(',')).collect::<Vec<_>>(), times);
+    }
+
+    #[test]
+    fn another_parameter_set_does_not_fit() {
+        let (fragments, _) = Fragments::start(&live(10)).unwrap();
+        assert!(fragments.takes(&live(11)) && fragments.takes(&live(20)));
+        let mut other = live(20).bytes.to_vec();
+        // The level, in the SPS.
+        other[7] ^= 1;
+        assert!(!fragments.takes(&AccessUnit { bytes: other.into(), ..live(20) }));
     }
 
     #[test]

@@ -118,6 +118,8 @@ counters! {
     encoder_lapped: Count, "frames_skipped", "encoder_lapped";
     /// Pictures for viewers that were replaced by newer ones.
     viewer_busy: Count, "frames_skipped", "viewer_busy";
+    /// Access units that live viewers missed, since they were too slow.
+    viewer_lapped: Count, "access_units_skipped", "viewer_lapped";
     /// Pictures an encoder refused.
     encode_failed: Count, "frames_skipped", "encode_failed";
     /// Access units that had left the ring before they were written.

@@ -38,11 +38,17 @@ pub(super) struct Decider {
     current: Option<Arc<Event>>,
     cadence: Cadence,
     last_sight: Sight,
-    was_monitoring: bool,
+    was_looking: bool,
     /// Time of the last step: a silent camera's first picture may be older.
     last_step: Pts,
     /// What the microcontroller has told of the light so far.
     light_changes: u64,
+}
+
+/// A detector that has seen nothing yet, with the settings in force.
+fn detector(shared: &Shared) -> Detector {
+    let (motion, zones) = shared.motion();
+    Detector::new(&motion, &zones)
 }
 
 impl Decider {
@@ -50,7 +56,7 @@ impl Decider {
         let config = &shared.config;
         let padding = Duration::from_secs_f32(config.motion.recording_padding_s);
         Self {
-            detector: Detector::new(&config.motion, &config.zones),
+            detector: detector(shared),
             policy: Policy::new(PolicyConfig {
                 pre_roll: padding,
                 post_roll: padding,
@@ -62,7 +68,7 @@ impl Decider {
             current: None,
             cadence: Cadence::default(),
             last_sight: Sight::default(),
-            was_monitoring: shared.is_monitoring(),
+            was_looking: shared.is_monitoring(),
             last_step: Pts::MIN,
             light_changes: 0,
         }
@@ -70,7 +76,7 @@ impl Decider {
 
     /// Whether the detector wants to see a picture of this time. To be asked once for each.
     pub(super) fn is_due(&mut self, shared: &Shared, pts: Pts) -> bool {
-        shared.is_monitoring() && self.cadence.due(pts)
+        (shared.is_monitoring() || shared.sights.is_tuning()) && self.cadence.due(pts)
     }
 
     /// Looks at a reduced picture, as it is shown, and decides.
@@ -81,9 +87,14 @@ impl Decider {
         moment: Moment,
         picture: impl FnOnce() -> Option<Arc<Frame>>,
     ) -> Change {
-        if !std::mem::replace(&mut self.was_monitoring, true) {
+        if !std::mem::replace(&mut self.was_looking, true) {
             // What changed while nobody looked is not motion.
-            self.detector = Detector::new(&shared.config.motion, &shared.config.zones);
+            self.detector = detector(shared);
+        }
+        if shared.retune.swap(false, Ordering::Acquire) {
+            let (motion, zones) = shared.motion();
+            self.detector.set_config(&motion);
+            self.detector.set_zones(&zones);
         }
         shared.counters.looks.one();
         let light_changes = shared.microcontroller.as_ref().map_or(0, |client| client.light_changes());
@@ -95,6 +106,7 @@ impl Decider {
             shared.counters.light_changes.one();
         }
         *lock(&shared.changed) = sight.changed;
+        shared.sights.show(moment, &sight, &self.detector);
         let motion = sight.motion;
         self.last_sight = sight;
         self.step(shared, moment, motion, picture)
@@ -118,8 +130,8 @@ impl Decider {
         picture: impl FnOnce() -> Option<Arc<Frame>>,
     ) -> Change {
         let monitoring = shared.is_monitoring();
-        if !monitoring {
-            self.was_monitoring = false;
+        if !monitoring && !shared.sights.is_tuning() {
+            self.was_looking = false;
             self.last_sight = Sight::default();
         }
         let input = Input {

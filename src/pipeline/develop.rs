@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::decide::{Change, Decider, LOST_AFTER};
 use super::encode::{Session, Stream};
+use super::live::{Director, Source};
 use super::prepare::Preparer;
 use super::shared::{EncodeMode, Shared, lock};
 use crate::clock;
@@ -56,6 +57,7 @@ pub(super) struct Developer {
     idr: Vec<bool>,
     /// An event ended here that another may follow without a gap: the first picture after it has to be an IDR.
     rolled: Option<Pts>,
+    live: Director,
     decider: Decider,
     preparer: Preparer,
     decoder: JpegDecoder,
@@ -76,13 +78,14 @@ pub(super) struct Developer {
 }
 
 impl Developer {
-    pub(super) fn new(shared: &Arc<Shared>, streams: Vec<Arc<Stream>>, decider: Decider) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, streams: Vec<Arc<Stream>>, live: Director, decider: Decider) -> Self {
         let pool = FramePool::default();
         Self {
             shared: Arc::clone(shared),
             idr: vec![false; streams.len()],
             rolled: None,
             streams,
+            live,
             decider,
             preparer: Preparer::new(pool.clone()),
             decoder: JpegDecoder::new(),
@@ -129,6 +132,7 @@ impl Developer {
         for stream in &self.streams {
             stream.stop();
         }
+        self.live.stop();
     }
 
     /// The newest picture of a raw camera. Its encoders run all the time, and what they have no room for is skipped.
@@ -168,7 +172,7 @@ impl Developer {
         if show && self.preparer.is_identity(&self.shared) {
             show = !self.shared.views.pass_on(&jpeg);
         }
-        if show {
+        if show || self.live.wants(&self.shared, moment.pts) {
             if let Some(frame) = self.decode(&jpeg) {
                 self.handle(frame, false, true);
             }
@@ -302,17 +306,23 @@ impl Developer {
             self.shared.counters.reduce.time(|| scale::shrink_luma(&frame, scale, &mut self.luma));
         }
         let frame = Arc::new(self.preparer.prepare(&self.shared, frame));
-        if encode {
-            if self.rolled.take_if(|end| moment.pts > *end).is_some() {
-                self.idr.fill(true);
+        if encode && self.rolled.take_if(|end| moment.pts > *end).is_some() {
+            self.idr.fill(true);
+        }
+        let streams = if encode { &self.streams[..] } else { &[] };
+        let live = match present {
+            true => self.live.choose(&self.shared, moment.pts, self.mode, streams, &mut self.idr),
+            false => Source::Nobody,
+        };
+        for (n, (stream, idr)) in streams.iter().zip(&mut self.idr).enumerate() {
+            if stream.has_room() {
+                stream.encode(Arc::clone(&frame), std::mem::take(idr), live == Source::Stream(n));
+            } else {
+                self.shared.counters.encoder_busy.one();
             }
-            for (stream, idr) in self.streams.iter().zip(&mut self.idr) {
-                if stream.has_room() {
-                    stream.encode(Arc::clone(&frame), std::mem::take(idr));
-                } else {
-                    self.shared.counters.encoder_busy.one();
-                }
-            }
+        }
+        if live == Source::Own {
+            self.live.encode(&self.shared, &frame);
         }
         if self.mode == EncodeMode::Continuous {
             self.newest = Some(Arc::clone(&frame));
@@ -356,6 +366,7 @@ impl Developer {
             Some(Arc::new(preparer.prepare(shared, frame)))
         });
         self.follow(change);
+        self.live.rest(&self.shared);
         self.notice(silent);
     }
 

@@ -17,10 +17,11 @@ const DEPTH: usize = 2;
 const LARGEST: Resolution = Resolution::new(3840, 2160);
 
 enum Job {
-    /// Encode this; as an IDR when `idr`.
+    /// Encode this; as an IDR when `idr`; for live viewers too when `live`.
     Frame {
         frame: Arc<Frame>,
         idr: bool,
+        live: bool,
     },
     /// Nothing older than this will come.
     Advance(Pts),
@@ -31,7 +32,7 @@ enum Job {
 
 /// One stream of a camera: its queue of frames and the ring of its access units.
 pub(super) struct Stream {
-    /// `disk`, later `upload` and `live`.
+    /// `disk`, `live view`, later `upload`.
     pub(super) name: &'static str,
     pub(super) config: StreamConfig,
     pub(super) ring: Ring<AccessUnit>,
@@ -54,8 +55,9 @@ impl Stream {
         lock(&self.queue).iter().filter(|job| matches!(job, Job::Frame { .. })).count() < DEPTH
     }
 
-    pub(super) fn encode(&self, frame: Arc<Frame>, idr: bool) {
-        self.push(Job::Frame { frame, idr });
+    /// As an IDR when `idr`; for live viewers too when `live`.
+    pub(super) fn encode(&self, frame: Arc<Frame>, idr: bool, live: bool) {
+        self.push(Job::Frame { frame, idr, live });
     }
 
     /// After the frames given so far, nothing older than `pts` will come.
@@ -90,10 +92,13 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
     let mut failing = false;
     loop {
         match stream.take() {
-            Job::Frame { frame, idr } => {
+            Job::Frame { frame, idr, live } => {
                 shared.bell.ring();
                 match session.encode(shared, &frame, idr) {
                     Ok(access_unit) => {
+                        if live {
+                            shared.live.push(access_unit.clone());
+                        }
                         stream.ring.push(access_unit);
                         if std::mem::take(&mut failing) {
                             shared.set_fault(None);

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `NAME-grab` | `grab` | takes pictures from the camera, never waits |
 //! | `NAME-develop` | `develop`, `prepare`, `decide` | decodes, looks for motion, prepares, feeds the encoders |
-//! | `NAME-encode` | `encode` | one H.264 stream into its ring; one for each stream |
+//! | `NAME-encode` | `encode` | one H.264 stream into its ring; one for each stream, and one for live viewers (`live`) |
 //! | `NAME-view` | `view` | JPEGs for viewers |
 //! | `NAME-SINK` | here; `disk`, `upload` | follows events from the ring to disk or spool; one for each sink |
 //!
@@ -21,7 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use watchtower_core::servo::Angle;
 
-use crate::config::{CameraConfig, Microcontroller, StreamConfig};
+use crate::config::{self, CameraConfig, Microcontroller, StreamConfig, TuningFault};
 use crate::event::Event;
 use crate::media::{AccessUnit, Resolution};
 use crate::ring::Ring;
@@ -34,14 +34,20 @@ mod develop;
 pub mod disk;
 mod encode;
 mod grab;
+mod live;
 mod prepare;
 mod shared;
+mod sight;
+pub mod thumbnail;
+mod tune;
 pub mod upload;
 mod view;
 
 pub use counters::Counters;
 pub use decide::EventIds;
+pub use live::LiveView;
 pub use shared::EncodeMode;
+pub use sight::{Seen, SightView};
 pub use view::{LivePicture, RawView, View};
 
 use encode::Stream;
@@ -119,12 +125,15 @@ pub struct Status {
 #[error("the camera gives no pictures at the moment: {0}")]
 pub struct NotReady(pub String);
 
-/// Why picture settings were not changed.
+/// Why settings were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The change asks for something that does not exist.
     #[error(transparent)]
     Fault(#[from] SettingsFault),
+    /// The change asks for what cannot be.
+    #[error(transparent)]
+    Tuning(#[from] TuningFault),
     /// They are in force, but could not be saved.
     #[error("the settings are in force, but could not be saved: {0}")]
     Save(io::Error),
@@ -166,7 +175,11 @@ pub struct Following<'a> {
 pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Vec<Sink>) -> io::Result<Running> {
     let name = config.name.clone();
     let saved = SettingsFile::new(settings_dir, &name)?;
-    let stored = saved.load(config.rotation);
+    let mut stored = saved.load(config.rotation);
+    stored.motion = config::recalled(&stored.motion).unwrap_or_else(|fault| {
+        tracing::warn!(camera = name, "the saved motion settings are left out: {fault}");
+        Default::default()
+    });
     // Catching up takes as long as the pre-roll on the slowest machine that encodes on events.
     let window = Duration::from_secs_f32(config.motion.recording_padding_s) + SLACK;
     let (faults, sinks): (Vec<_>, Vec<_>) = sinks.into_iter().map(|s| (s.fault, (s.name, s.stream, s.follow))).unzip();
@@ -204,7 +217,11 @@ pub fn start(config: CameraConfig, settings_dir: &Path, ids: EventIds, sinks: Ve
     }
     {
         let decider = decide::Decider::new(&shared, ids, events);
-        let developer = develop::Developer::new(&shared, streams, decider);
+        // Its access units are for viewers, who have a ring of their own.
+        let live = Arc::new(Stream::new("live view", shared.config.live.clone(), Ring::new(Duration::ZERO, 0)));
+        let (encoding, encoded) = (Arc::clone(&shared), Arc::clone(&live));
+        threads.push(spawn(&name, "encode", move || encode::run(&encoding, &encoded))?);
+        let developer = develop::Developer::new(&shared, streams, live::Director::new(live), decider);
         threads.push(spawn(&name, "develop", move || developer.run())?);
     }
     {
@@ -247,6 +264,7 @@ impl Running {
         shared.switch_light(false);
         shared.bell.ring();
         shared.views.close();
+        shared.live.close();
         for thread in self.threads {
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
@@ -265,6 +283,11 @@ impl CameraHandle {
     /// What the annotation shows.
     pub fn label(&self) -> &str {
         &self.shared.config.label
+    }
+
+    /// Pictures a second asked of the source.
+    pub fn fps(&self) -> u32 {
+        self.shared.config.fps
     }
 
     /// What it does, with the evidence.
@@ -297,7 +320,7 @@ impl CameraHandle {
             recording,
             size,
             fps,
-            viewers: shared.views.viewers() + shared.raw_viewers.load(Ordering::Relaxed),
+            viewers: shared.views.viewers() + shared.raw_viewers.load(Ordering::Relaxed) + shared.live.viewers(),
             last_event: *lock(&shared.last_event),
             brightness: shared.brightness(),
             frame_age_s: frame_age.map(|age| age.as_secs_f32()),

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use super::Fault;
 use super::counters::Counters;
+use super::live::LiveHub;
 use super::prepare::Adjustment;
+use super::sight::SightHub;
 use super::view::ViewHub;
 use crate::camera::Controls;
 use crate::config::CameraConfig;
@@ -94,6 +96,8 @@ pub(super) struct Shared {
     pub(super) bell: Bell,
     pub(super) camera: Mutex<CameraState>,
     pub(super) views: ViewHub,
+    pub(super) live: LiveHub,
+    pub(super) sights: SightHub,
     pub(super) settings: Mutex<StoredSettings>,
     /// Held while settings are changed and saved, which may take as long as the disk likes.
     pub(super) saving: Mutex<()>,
@@ -102,6 +106,8 @@ pub(super) struct Shared {
     /// Held while the driver is told, so that the last settings win.
     adjusting: Mutex<()>,
     pub(super) monitoring: AtomicBool,
+    /// The motion settings have changed since the detector looked last.
+    pub(super) retune: AtomicBool,
     /// Somebody asked for a recording.
     pub(super) record_now: AtomicBool,
     pub(super) stopping: AtomicBool,
@@ -139,11 +145,14 @@ impl Shared {
             bell: Bell::default(),
             camera: Mutex::default(),
             views: ViewHub::default(),
+            live: LiveHub::default(),
+            sights: SightHub::default(),
             monitoring: AtomicBool::new(stored.monitoring),
             saving: Mutex::default(),
             adjusting: Mutex::default(),
             adjustment: Mutex::default(),
             settings: Mutex::new(stored),
+            retune: AtomicBool::new(false),
             record_now: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             microcontroller,

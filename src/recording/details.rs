@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::files::{Files, TRIGGER, VIDEO};
+use super::files::{Files, THUMBNAIL, TRIGGER, VIDEO};
 use super::folder::Folder;
 use super::id::RecordingId;
 use super::index::{self, CloseReason, HEADER_BYTES, Header, Index, RECORD_BYTES, Record};
@@ -71,7 +71,7 @@ pub(super) fn read(folder: &Folder, id: RecordingId, time_zone: &TimeZone) -> io
         start: named,
         trigger: named,
         duration: Duration::ZERO,
-        bytes: length(VIDEO)? + length(TRIGGER)? + length(index::FILE_NAME)?,
+        bytes: length(VIDEO)? + length(TRIGGER)? + length(THUMBNAIL)? + length(index::FILE_NAME)?,
         size: None,
         changed: 0.0,
         protected: folder.has(PROTECTED)?,

@@ -14,6 +14,8 @@ use crate::media::{AccessUnit, Pts};
 pub(super) const VIDEO: &str = "video.h264";
 /// The picture that triggered.
 pub(super) const TRIGGER: &str = "trigger.jpg";
+/// A small picture of that, made when somebody first asked for it.
+pub(super) const THUMBNAIL: &str = "thumb.jpg";
 
 // The kernel takes at most 1024 slices at once; these fit on the stack.
 const SLICES: usize = 64;

@@ -19,6 +19,7 @@ mod details;
 mod event_ids;
 mod files;
 mod folder;
+mod observers;
 
 #[cfg(test)]
 mod testing;

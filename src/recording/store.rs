@@ -1,6 +1,6 @@
 //! All recordings: listed, opened, protected and deleted; and the place where the writer gets the next one.
 //!
-//! `recordings/CAMERA/YYYY-MM-DD/HH.MM.SS/{video.h264,index,trigger.jpg,protected}` below the storage folder. What is in a
+//! `recordings/CAMERA/YYYY-MM-DD/HH.MM.SS/{video.h264,index,trigger.jpg,thumb.jpg,protected}` below the storage folder. What is in a
 //! recording is read once and then kept in memory. Folders and files of other names, and links of any name, are
 //! neither listed nor touched. Which recordings have to go is decided in `recording::retention`, what a crash left is
 //! mended in `recording::repair`.
@@ -21,14 +21,16 @@ use super::catalogue::{Catalogue, Entry, LEFTOVER};
 use super::correction::Pending;
 use super::details::{self, PROTECTED};
 use super::event_ids::EventIds;
-use super::files::{Files, TRIGGER, VIDEO};
+use super::files::{Files, THUMBNAIL, TRIGGER, VIDEO};
 use super::folder::Folder;
 use super::id::{RecordingId, is_camera_name};
 use super::index::{self, Header, Index};
+use super::observers::Observers;
 
 pub use super::catalogue::Day;
 pub use super::details::Recording;
 pub use super::folder::Space;
+pub use super::observers::Change;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,7 @@ pub struct Store {
     event_ids: EventIds,
     clock: Mutex<Pending>,
     room_wanted: (Mutex<bool>, Condvar),
+    observers: Observers,
 }
 
 impl Store {
@@ -120,6 +123,7 @@ impl Store {
             event_ids,
             clock: Mutex::default(),
             room_wanted: Default::default(),
+            observers: Observers::default(),
         })
     }
 
@@ -177,6 +181,21 @@ impl Store {
         self.open_file(camera, id, TRIGGER)
     }
 
+    /// The small picture that was made of it; [`StoreError::NotFound`] also while there is none.
+    pub fn open_thumbnail(&self, camera: &str, id: RecordingId) -> Result<File, StoreError> {
+        self.open_file(camera, id, THUMBNAIL)
+    }
+
+    /// Keeps a small picture of the one that triggered.
+    pub fn keep_thumbnail(&self, camera: &str, id: RecordingId, jpeg: &[u8]) -> Result<(), StoreError> {
+        let _change = self.changes();
+        self.entry(camera, id)?;
+        self.folder(camera, id)?.replace_file(THUMBNAIL, jpeg).map_err(|e| self.io(e))?;
+        let add = |details: &mut Recording| details.bytes += jpeg.len() as u64;
+        self.update(camera, id, |entry| entry.details.as_mut().map(add))?;
+        Ok(())
+    }
+
     /// The whole index. [`StoreError::NotFound`] also for a recording of 1.x that has not got one yet.
     pub fn read_index(&self, camera: &str, id: RecordingId) -> Result<Index, StoreError> {
         let mut bytes = Vec::new();
@@ -202,6 +221,7 @@ impl Store {
         };
         marked.and_then(|()| folder.sync()).map_err(|e| self.io(e))?;
         self.update(camera, id, |entry| entry.details.as_mut().map(|details| details.protected = protected))?;
+        self.observers.tell(camera, id, Change::Changed);
         Ok(())
     }
 
@@ -217,6 +237,7 @@ impl Store {
         }
         self.remove(camera, id).map_err(|e| self.io(e))?;
         self.catalogue().forget(camera, id);
+        self.observers.tell(camera, id, Change::Deleted);
         Ok(())
     }
 
@@ -282,6 +303,7 @@ impl Store {
                 if !header.clock_synchronised {
                     self.clock().opened(camera, id);
                 }
+                self.observers.tell(camera, id, Change::Started);
                 Ok((id, files))
             }
             Err(e) => {
@@ -320,6 +342,7 @@ impl Store {
             }
         });
         self.correct_times();
+        self.observers.tell(camera, id, Change::Finished);
     }
 
     /// The recordings not being written whose end is not known, newest first: they have not been read yet, or have to be
@@ -407,6 +430,10 @@ impl Store {
     /// Whether it is being written; also when it is gone.
     pub(super) fn is_writing(&self, camera: &str, id: RecordingId) -> bool {
         self.entry(camera, id).is_ok_and(|entry| entry.writing)
+    }
+
+    pub(super) fn observers(&self) -> &Observers {
+        &self.observers
     }
 
     fn changes(&self) -> MutexGuard<'_, ()> {

@@ -10,15 +10,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Change, PictureSettings};
+use super::{Change, MotionOverrides, PictureSettings};
 
 /// What a camera remembers over a restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoredSettings {
     /// The picture settings in force.
     pub picture: PictureSettings,
     /// Whether motion is watched for.
     pub monitoring: bool,
+    /// What of the motion settings is not as configured. Read as it was saved: whether it makes sense, `config` knows.
+    pub motion: MotionOverrides,
     /// The picture settings before anybody changed any.
     initial: PictureSettings,
 }
@@ -28,7 +30,7 @@ impl StoredSettings {
     pub fn new(rotation: u32) -> Self {
         // One of 0, 90, 180, 270: the configuration has been checked.
         let initial = PictureSettings { rotation: rotation as i32, ..PictureSettings::default() };
-        Self { picture: initial.clone(), monitoring: true, initial }
+        Self { picture: initial.clone(), monitoring: true, motion: MotionOverrides::default(), initial }
     }
 }
 
@@ -39,6 +41,8 @@ struct Content {
     monitoring: bool,
     /// Picture settings that differ from the start values.
     picture: Change,
+    #[serde(default, skip_serializing_if = "MotionOverrides::is_empty")]
+    motion: MotionOverrides,
 }
 
 /// A camera's settings file.
@@ -90,7 +94,8 @@ impl SettingsFile {
     fn understand(bytes: &[u8], fresh: &StoredSettings) -> Result<StoredSettings, String> {
         let content: Content = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         let picture = fresh.initial.changed_by(&content.picture).map_err(|e| e.to_string())?;
-        Ok(StoredSettings { picture, monitoring: content.monitoring, initial: fresh.initial.clone() })
+        let Content { monitoring, motion, .. } = content;
+        Ok(StoredSettings { picture, monitoring, motion, initial: fresh.initial.clone() })
     }
 
     /// Saves, so that after a crash or a power cut the file holds either these settings or those before. Blocks until they
@@ -105,7 +110,8 @@ impl SettingsFile {
         };
         let initial = values(&stored.initial)?;
         let picture = values(&stored.picture)?.into_iter().filter(|(name, value)| initial.get(name) != Some(value));
-        let content = Content { monitoring: stored.monitoring, picture: picture.collect() };
+        let motion = stored.motion.clone();
+        let content = Content { monitoring: stored.monitoring, picture: picture.collect(), motion };
         let mut bytes = serde_json::to_vec_pretty(&content)?;
         bytes.push(b'\n');
 
@@ -138,6 +144,9 @@ mod tests {
         stored.monitoring = false;
         stored.picture.contrast = -20;
         stored.picture.exposure_mode = "night".to_owned();
+        stored.motion.sensitivity = Some(0.7);
+        let points = vec![[0.0, 0.1], [1.0, 0.3], [0.7, 1.0]];
+        stored.motion.zones = Some(vec![super::super::Zone { name: "road".into(), include: false, points }]);
         file.save(&stored).unwrap();
         assert_eq!(file.load(90), stored);
         let left: Vec<_> = fs::read_dir(&file.folder).unwrap().map(|e| e.unwrap().file_name()).collect();

@@ -1,4 +1,5 @@
-//! Picture settings of one camera that the web may change while it runs: names, ranges and defaults of 1.x.
+//! Settings of one camera that the web may change while it runs. Here are those of the picture, with names, ranges and
+//! defaults of 1.x; those of motion are in `motion`.
 //!
 //! What the owner declares once is in `config`; how settings outlive the program is in `file`. Who makes a setting
 //! visible is the driver's (`camera::Controls`) or the pipeline's affair.
@@ -9,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod file;
+mod motion;
 
 pub use file::{SettingsFile, StoredSettings};
+pub use motion::{MotionChange, MotionOverrides, Zone, ZoneDraft};
 
 /// Where a setting is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -12,7 +12,7 @@ use crate::media::Resolution;
 use crate::pipeline::{self, CameraHandle};
 
 /// One camera as the list shows it.
-#[derive(Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub(super) struct Camera {
     name: String,
     label: String,
@@ -34,7 +34,7 @@ pub(super) struct Camera {
 }
 
 /// Pixels.
-#[derive(Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub(super) struct Size {
     width: u32,
     height: u32,
@@ -50,7 +50,7 @@ pub(super) async fn list(State(web): State<Arc<Web>>) -> Json<Vec<Camera>> {
     Json(web.cameras.values().map(|camera| describe(camera, *camera.name() == *web.default_camera)).collect())
 }
 
-fn describe(camera: &CameraHandle, default: bool) -> Camera {
+pub(super) fn describe(camera: &CameraHandle, default: bool) -> Camera {
     let status = camera.status();
     Camera {
         name: camera.name().to_owned(),
@@ -66,6 +66,20 @@ fn describe(camera: &CameraHandle, default: bool) -> Camera {
         viewers: status.viewers,
         brightness: status.brightness,
         last_event: status.last_event.map(local),
+    }
+}
+
+impl Camera {
+    /// Whether the camera does something else than before.
+    pub(super) fn is_news(&self, before: &Self) -> bool {
+        let does = |camera: &Self| (camera.state, camera.monitoring, camera.recording, camera.last_event.clone());
+        does(self) != does(before)
+    }
+
+    /// Whether anything else is different; the measured rate, by what a person would notice.
+    pub(super) fn has_other_values(&self, before: &Self) -> bool {
+        let same_rate = (self.fps - before.fps).abs() <= 0.1 * before.fps + 0.05;
+        *self != Self { fps: if same_rate { self.fps } else { before.fps }, ..before.clone() }
     }
 }
 

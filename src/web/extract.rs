@@ -72,8 +72,15 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for JsonBody<T> {
         let body = axum::body::to_bytes(request.into_body(), BODY_LIMIT);
         let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| Problem::too_slow())?;
         let body = body.map_err(|_| Problem::too_large(BODY_LIMIT))?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Problem::invalid(format!("The body does not fit: {error}.")),
+        let mut reader = serde_json::Deserializer::from_slice(&body);
+        let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let key = error.path().to_string();
+            (Some(key).filter(|key| key != "."), error.into_inner())
+        });
+        let read = read.and_then(|wanted| reader.end().map(|()| Self(wanted)).map_err(|error| (None, error)));
+        read.map_err(|(key, error)| match (error.classify(), key) {
+            (serde_json::error::Category::Data, Some(key)) => Problem::invalid(format!("{key} does not fit: {error}.")),
+            (serde_json::error::Category::Data, None) => Problem::invalid(format!("The body does not fit: {error}.")),
             _ => Problem::unreadable(format!("The body is not JSON: {error}.")),
         })
     }

@@ -1,10 +1,12 @@
 //! Is everything as it should be, with the evidence: for people and for whatever watches the daemon.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Web;
@@ -13,6 +15,7 @@ use super::extract::blocking;
 use super::problem::Problem;
 use super::uploads::UploadHealth;
 use crate::pipeline::{self, CameraHandle, EncodeMode};
+use crate::pki::Certificate;
 use crate::recording::store::Space;
 
 /// With room for less than this, the next recordings may be the last.
@@ -27,6 +30,9 @@ pub(super) struct Health {
     /// One for each store that is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     uploads: Option<UploadHealth>,
+    /// The server's certificate of the daemon's own TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<ServerCertificate>,
     /// Whether the wall clock is set by the network; unknown without systemd's time service.
     clock_synchronised: Option<bool>,
 }
@@ -74,6 +80,17 @@ struct Disk {
     hours: Option<f64>,
 }
 
+#[derive(Serialize)]
+struct ServerCertificate {
+    status: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days_left: Option<i64>,
+}
+
 /// 200 when all is well, else 503; the evidence either way.
 pub(super) async fn show(State(web): State<Arc<Web>>) -> Result<(StatusCode, Json<Health>), Problem> {
     let health = blocking(move || check(&web)).await?;
@@ -91,8 +108,10 @@ fn check(web: &Web) -> Health {
             Disk { status: Verdict::Failing, cause, free_bytes: None, total_bytes: None, hours: None }
         }
     };
+    let certificate = web.options.listen_tls.as_ref().map(|tls| certificate(&tls.certificate, Timestamp::now()));
     let uploads = web.uploads.as_ref().map(|uploads| UploadHealth::of(&uploads.report()));
     let ok = disk.status == Verdict::Ok
+        && certificate.as_ref().is_none_or(|certificate| certificate.status == Verdict::Ok)
         && cameras.iter().all(|camera| camera.status == Verdict::Ok)
         && uploads.as_ref().is_none_or(|uploads| uploads.status == Verdict::Ok);
     Health {
@@ -101,6 +120,7 @@ fn check(web: &Web) -> Health {
         cameras,
         disk,
         uploads,
+        certificate,
         clock_synchronised: crate::clock::synchronised(),
     }
 }
@@ -132,9 +152,53 @@ fn disk(space: Space, kbit: u32) -> Disk {
     }
 }
 
+/// As it is in the file: what is served is that one, or an older one where that one is no good.
+fn certificate(path: &Path, now: Timestamp) -> ServerCertificate {
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    match read.and_then(|text| Certificate::from_pem(&text).map_err(|error| error.to_string())) {
+        Ok(certificate) => {
+            let cause = match certificate.not_after <= now {
+                true => Some("The TLS certificate has expired: renew it."),
+                false => certificate.ends_soon(now).then_some("The TLS certificate expires soon: renew it."),
+            };
+            ServerCertificate {
+                status: Verdict::of(cause.is_none()),
+                cause,
+                expires: Some(certificate.not_after),
+                days_left: Some(certificate.days_left(now)),
+            }
+        }
+        Err(error) => {
+            tracing::warn!("{}: {error}", path.display());
+            let cause = Some("The TLS certificate's file cannot be read.");
+            ServerCertificate { status: Verdict::Failing, cause, expires: None, days_left: None }
+        }
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::pki::authority::{Authority, Key, Purpose};
+
+    #[test]
+    fn a_certificate_that_ends_soon_fails_before_it_locks_anybody_out() {
+        let now = Timestamp::now();
+        let (authority, _) = Authority::create("Test", now).unwrap();
+        let server = Purpose::Server(vec!["camera.example".into()]);
+        let pem = authority.issue("camera", &server, &Key::generate().unwrap(), 100, now).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        let after = |days: i64| certificate(file.path(), now + jiff::SignedDuration::from_hours(24 * days));
+        let fresh = after(0);
+        assert_eq!((fresh.cause, fresh.days_left), (None, Some(99)));
+        assert!(after(80).status == Verdict::Ok);
+        assert!(after(90).status == Verdict::Failing && after(90).cause.unwrap().contains("soon"));
+        assert!(after(101).cause.unwrap().contains("expired") && after(101).days_left == Some(-2));
+        std::fs::write(file.path(), "nothing").unwrap();
+        assert!(after(0).status == Verdict::Failing);
+    }
 
     #[test]
     fn room_is_told_in_hours_of_recording() {

@@ -4,13 +4,16 @@
 //! | --- | --- |
 //! | `control` | start, stop, record, status of a camera |
 //! | `cameras` | the list of all cameras |
-//! | `config` | picture settings |
+//! | `config`, `motion` | picture settings, motion settings |
 //! | `recordings` | list, download, protect, delete |
-//! | `video` | a recording as MP4 |
-//! | `mjpeg`, `snapshot` | live pictures |
+//! | `video`, `thumbnail` | a recording as MP4, and a small picture of it |
+//! | `mjpeg`, `live`, `snapshot` | live pictures |
+//! | `events` | what happens, as server-sent events |
 //! | `health`, `metrics` | evidence for people and for monitoring |
 //! | `uploads` | how uploads stand, for `recordings`, `health` and `metrics` |
 //! | `page` | the embedded web app |
+//! | `identity` | who asks |
+//! | `tls` | the daemon's own TLS |
 //! | `access`, `problem`, `extract`, `listen` | rules, errors, requests, sockets: no paths of their own |
 //!
 //! Handlers only translate: what a camera does is `pipeline`'s, what is kept `recording`'s. What users read about it is
@@ -22,10 +25,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, patch, post};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::access::{administer, operate};
 use crate::config::{Config, Web as Options};
+use crate::feed::Feed;
 use crate::pipeline::CameraHandle;
 use crate::recording::store::Store;
 use crate::upload::Uploads;
@@ -34,15 +38,21 @@ mod access;
 mod cameras;
 mod config;
 mod control;
+mod events;
 mod extract;
 mod health;
+mod identity;
 mod listen;
+mod live;
 mod metrics;
 mod mjpeg;
+mod motion;
 mod page;
 mod problem;
 mod recordings;
 mod snapshot;
+mod thumbnail;
+mod tls;
 mod uploads;
 mod video;
 
@@ -59,18 +69,28 @@ pub struct Web {
     store: Arc<Store>,
     /// Where something is uploaded.
     uploads: Option<Arc<Uploads>>,
+    /// What happens, for whoever listens.
+    feed: Arc<Feed>,
+    /// Places of those who listen.
+    listeners: Arc<Semaphore>,
+    /// Place for whoever makes a thumbnail.
+    thumbnails: Semaphore,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
 
 impl Web {
-    /// An interface to these cameras of this configuration, until `closing` turns true.
+    /// An interface to these cameras of this configuration, until `closing` turns true. What `feed` is told it passes on,
+    /// and adds what cameras and recordings do.
     pub fn new(
         config: &Config,
         store: Arc<Store>,
+        feed: Arc<Feed>,
         cameras: impl IntoIterator<Item = CameraHandle>,
         closing: watch::Receiver<bool>,
     ) -> Self {
+        let told = Arc::clone(&feed);
+        store.observe(move |camera, id, change| events::tell_recording(&told, camera, id, change));
         Self {
             options: config.web.clone(),
             cameras: cameras.into_iter().map(|camera| (camera.name().to_owned(), camera)).collect(),
@@ -78,6 +98,9 @@ impl Web {
             recorded_kbit: config.cameras.values().map(|camera| camera.disk.kbit).sum(),
             store,
             uploads: None,
+            feed,
+            listeners: Arc::new(Semaphore::new(events::LISTENERS)),
+            thumbnails: Semaphore::new(1),
             closing,
         }
     }
@@ -95,15 +118,31 @@ impl Web {
     }
 }
 
-/// Serves until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
-pub async fn serve(listener: Listener, web: Web) {
+/// Serves on all of them until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
+pub async fn serve(listeners: Vec<Listener>, web: Web) {
     let web = Arc::new(web);
-    listener.serve(router(&web), web.closed()).await;
+    let router = router(&web);
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let (router, web) = (router.clone(), Arc::clone(&web));
+        serving.spawn(async move { listener.serve(router, web.closed()).await });
+    }
+    serving.spawn({
+        let web = Arc::clone(&web);
+        async move { events::watch_states(&web).await }
+    });
+    serving.spawn({
+        let web = Arc::clone(&web);
+        async move { uploads::tell(&web).await }
+    });
+    while serving.join_next().await.is_some() {}
 }
 
 fn router(web: &Arc<Web>) -> Router {
     let mut router = Router::new()
         .route("/api/cameras", get(cameras::list))
+        .route("/api/events", get(events::all))
+        .route("/cameras/{camera}/api/events", get(events::of_camera))
         .route("/healthz", get(health::show))
         .route("/metrics", get(metrics::show))
         .merge(camera_routes(""))
@@ -123,14 +162,17 @@ fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
     let at = |path: &str| format!("{prefix}{path}");
     let recording = |part: &str| format!("{prefix}/api/recordings/{{day}}/{{time}}{part}");
     Router::new()
+        .route(&at("/api/identity"), get(identity::show))
         .route(&at("/api/status"), get(control::status))
         .route(&at("/api/start"), operate(get(control::start).post(control::start)))
         .route(&at("/api/stop"), operate(get(control::stop).post(control::stop)))
         .route(&at("/api/record"), operate(get(control::record).post(control::record)))
         .route(&at("/api/config"), get(config::show).merge(administer(post(config::change))))
         .route(&at("/api/config/schema"), get(config::schema))
+        .route(&at("/api/motion"), get(motion::show).merge(administer(patch(motion::change))))
         .route(&at("/api/snapshot.jpg"), get(snapshot::show))
         .route(&at("/mjpeg"), get(mjpeg::stream))
+        .route(&at("/live.mp4"), get(live::stream))
         .route(&at("/api/recordings"), get(recordings::list))
         .route(
             &at("/api/recordings/{day}"),
@@ -141,4 +183,5 @@ fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
         .route(&recording("/video"), get(recordings::video))
         .route(&recording("/recording"), get(recordings::video))
         .route(&recording("/video.mp4"), get(video::show))
+        .route(&recording("/thumb.jpg"), get(thumbnail::show))
 }

@@ -81,6 +81,14 @@ impl Problem {
         )
     }
 
+    /// 503: as many listen as may.
+    pub(super) fn too_many_listeners() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many clients listen for events: close some, or try again later.",
+        )
+    }
+
     /// 500: ours to mend. `what` was tried; the cause goes to the log alone.
     pub(super) fn internal(what: &'static str, cause: impl Display) -> Self {
         tracing::error!("{what}: {cause}");
@@ -135,6 +143,7 @@ impl From<ApplyError> for Problem {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Fault(fault) => Self::invalid(fault.to_string()),
+            ApplyError::Tuning(fault) => Self::invalid(format!("{fault}.")),
             ApplyError::Save(cause) => Self::internal("The settings could not be saved", cause),
         }
     }

@@ -63,7 +63,7 @@ pub(super) async fn show(
         (CACHE_CONTROL, "private, no-cache".to_owned()),
         (ACCEPT_RANGES, "bytes".to_owned()),
     ];
-    if request.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(&etag)) {
+    if is_known(&request, &common[0].1) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     let wanted = match asked_range(&method, &request, &etag, length) {
@@ -90,6 +90,12 @@ pub(super) async fn show(
         Some(part) => (part.0, common, described, part.1, body).into_response(),
         None => (common, described, body).into_response(),
     })
+}
+
+/// Whether the client has what this tag names already (RFC 9110, section 13.1.2).
+pub(super) fn is_known(request: &HeaderMap, tag: &str) -> bool {
+    let Ok(etag) = tag.parse::<ETag>() else { return false };
+    request.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(&etag))
 }
 
 /// What part of the MP4 a request is for.

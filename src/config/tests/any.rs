@@ -8,10 +8,11 @@ use proptest::prelude::*;
 
 use crate::camera::Source;
 use crate::config::{
-    Annotation, CameraConfig, CameraUpload, Config, Destination, DropboxAuth, DropboxConfig, Limits, Listen,
+    Annotation, CameraConfig, CameraUpload, Config, Destination, DropboxAuth, DropboxConfig, Limits, Listen, ListenTls,
     MotionConfig, S3Config, Storage, StreamConfig, UploadConfig, Web, Zone,
 };
 use crate::media::Resolution;
+use crate::role::Role;
 
 /// Text that looks like a configuration: its keys, tables and values in any order, some broken.
 fn resembling() -> impl Strategy<Value = String> {
@@ -146,6 +147,7 @@ fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
                     .collect(),
                 disk: StreamConfig { size: smaller.map(|()| Resolution::new(32, 32)), kbit },
                 upload: None,
+                live: StreamConfig { size: Some(Resolution::new(32, 32)), kbit: 50_050 - kbit },
                 record_always,
                 microcontroller: None,
             }
@@ -175,12 +177,19 @@ fn web() -> impl Strategy<Value = Web> {
             address => Listen::Tcp(address),
         }),
     ];
-    (listen, any::<bool>(), vec("[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-z]{1,5}){0,2}", 0..3)).prop_map(
-        |(listen, web_app, hosts)| {
-            let insecure_listen = matches!(&listen, Listen::Tcp(address) if !address.ip().is_loopback());
-            Web { listen, web_app, hosts, insecure_listen }
-        },
-    )
+    let hosts = vec("[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-z]{1,5}){0,2}", 0..3);
+    let role = prop::sample::select(Role::ALL.to_vec());
+    let tls = option::of(any::<(u16, bool)>().prop_map(|(port, revokes)| ListenTls {
+        address: ([0, 0, 0, 0], port).into(),
+        certificate: "/tls/a b.pem".into(),
+        key: "/tls/a.key".into(),
+        client_ca: "/tls/ca.pem".into(),
+        crl: revokes.then(|| "/tls/crl.pem".into()),
+    }));
+    (listen, any::<bool>(), hosts, role, tls).prop_map(|(listen, web_app, hosts, default_role, listen_tls)| {
+        let insecure_listen = matches!(&listen, Listen::Tcp(address) if !address.ip().is_loopback());
+        Web { listen, listen_tls, default_role, web_app, hosts, insecure_listen }
+    })
 }
 
 fn upload() -> impl Strategy<Value = UploadConfig> {
@@ -301,6 +310,14 @@ fn written(config: &Config) -> String {
         web.hosts,
         web.insecure_listen
     );
+    text += &format!("default_role = '{}'\n", web.default_role);
+    if let Some(tls) = &web.listen_tls {
+        text += &format!("[web.listen_tls]\naddress = '{}'\n", tls.address);
+        let files = [("certificate", &tls.certificate), ("key", &tls.key), ("client_ca", &tls.client_ca)];
+        for (key, path) in files.into_iter().chain(tls.crl.as_ref().map(|crl| ("crl", crl))) {
+            text += &format!("{key} = {}\n", toml(&path.display()));
+        }
+    }
     text += &written_upload(&config.upload);
     for (name, camera) in &config.cameras {
         // A source is shown without what may be a secret in its address.
@@ -348,6 +365,7 @@ fn written(config: &Config) -> String {
             let key = upload.public_key_path.as_ref();
             text += &key.map_or(String::new(), |key| format!("public_key_path = '{}'\n", key.display()));
         }
+        text += &format!("[cameras.{name}.live]\nsize = '32x32'\nkbit = {}\n", camera.live.kbit);
         for zone in &camera.zones {
             text += &format!(
                 "[[cameras.{name}.zones]]\nname = {}\ninclude = {}\npoints = {:?}\n",

@@ -100,7 +100,7 @@ fn the_documents_defaults_are_the_programs() {
         (row, default)
     }));
     let text = text.replace("[cameras.front]\n", lines);
-    // These tables are a choice: their defaults hold where they stand.
+    // These tables are a choice: their defaults hold where they stand. That of TLS has none.
     let dropbox = "[upload.dropbox]\ntoken_file = 'token'\n";
     let s3 = "[upload.s3]\nendpoint = 'http://h'\nbucket = 'b'\naccess_key_file = 'id'\nsecret_key_file = 'key'\n";
     let text = text.replace("[upload.dropbox]\n", dropbox).replace("[upload.s3]\n", s3);
@@ -159,4 +159,5 @@ fn what_the_example_comments_out_is_the_default_or_a_choice() {
     assert_eq!(whole.cameras["front"].motion, defaults.motion);
     assert_eq!(whole.cameras["front"].annotation, defaults.annotation);
     assert_eq!((whole.web.web_app, whole.web.insecure_listen), (config.web.web_app, config.web.insecure_listen));
+    assert_eq!((whole.web.default_role, config.web.listen_tls), (config.web.default_role, None));
 }

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::check::Check;
-use super::fault;
-use super::file::{CameraUploadTable, DropboxTable, Field, FileTable, S3Table, UploadTable};
-use super::value::{base_url, upload_folder, whole};
-use super::{
+use super::Check;
+use crate::config::fault;
+use crate::config::file::{CameraUploadTable, DropboxTable, Field, FileTable, S3Table, StreamTable, UploadTable};
+use crate::config::value::{base_url, upload_folder, whole};
+use crate::config::{
     CameraConfig, CameraUpload, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig, bytes,
 };
-use crate::camera::Source;
 use crate::media::Resolution;
 
 /// Less would not hold a few of the largest files.
@@ -150,8 +149,7 @@ impl Check<'_, '_> {
         camera: &str,
         at: &Spanned<CameraUploadTable>,
         upload: &UploadConfig,
-        source: &Source,
-        whole_size: Resolution,
+        whole_size: Option<Resolution>,
     ) -> CameraUpload {
         let (table, table_key) = (at.get_ref(), format!("{camera}.upload"));
         let key = |name: &str| format!("{table_key}.{name}");
@@ -184,8 +182,9 @@ impl Check<'_, '_> {
             let reason = "must not be empty: leave it out for every store that is configured, or leave the table out";
             self.faults.value(&key("destinations"), none.span(), reason);
         }
+        let stream = StreamTable { size: table.size.clone(), kbit: table.kbit.clone() };
         CameraUpload {
-            stream: self.stream(&table_key, (&table.size, &table.kbit), default.stream, source, whole_size),
+            stream: self.stream(&table_key, &stream, default.stream, whole_size),
             file_chunk_kb: self.field(&key("file_chunk_kb"), &table.file_chunk_kb, default.file_chunk_kb, |&kb| {
                 whole(kb, FILE_CHUNK_KB)
             }),
