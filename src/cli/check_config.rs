@@ -45,6 +45,10 @@ fn summary(config: &Config) -> String {
         kept(&config.storage),
         config.web.listen
     );
+    if let Some(tls) = &config.web.listen_tls {
+        let revoked = if tls.crl.is_some() { "" } else { ", none of them revocable" };
+        let _ = writeln!(text, "web: {} by TLS, for certificates of {}{revoked}", tls.address, tls.client_ca.display());
+    }
     for camera in config.cameras.values() {
         let default = if camera.name == config.default_camera { " (served at /)" } else { "" };
         let _ = write!(text, "camera {}{default}: {}", camera.name, camera_summary(camera));
@@ -107,6 +111,14 @@ fn remarks(config: &Config) -> Vec<String> {
              storage.max_used"
                 .to_owned(),
         );
+    }
+    if let Some(tls) = &config.web.listen_tls {
+        let files = [("certificate", &tls.certificate), ("key", &tls.key), ("client_ca", &tls.client_ca)];
+        for (what, path) in files.into_iter().chain(tls.crl.as_ref().map(|crl| ("crl", crl))) {
+            if let Err(e) = path.metadata() {
+                remarks.push(format!("web.listen_tls.{what}: {} is not there now: {e}", path.display()));
+            }
+        }
     }
     for camera in config.cameras.values() {
         if let Some(upload) = &camera.upload {
@@ -190,6 +202,24 @@ mod tests {
         assert_eq!(remarks.len(), 2, "{remarks:?}");
         assert!(remarks[0].starts_with("cameras.back: uploads cannot begin: /nowhere/public.pem cannot be read: "));
         assert!(remarks[1].starts_with("cameras.front: the device /nowhere/video7 is not there now: "), "{remarks:?}");
+    }
+
+    #[test]
+    fn tls_is_summed_up_and_what_it_lacks_is_said() {
+        let text =
+            b"storage.max_size = '1 GB'\n[cameras.a]\nsource = 'pattern'\n[web.listen_tls]\naddress = '[::]:8443'\n\
+            certificate = '/nowhere/a.pem'\nkey = '/dev/null'\nclient_ca = '/dev/null'\n";
+        let config = Config::parse(Path::new("/w.toml"), text).unwrap();
+        let said = summary(&config);
+        assert!(
+            said.contains("web: [::]:8443 by TLS, for certificates of /dev/null, none of them revocable\n"),
+            "{said}"
+        );
+        let remarks = remarks(&config);
+        assert!(
+            remarks.len() == 1
+                && remarks[0].starts_with("web.listen_tls.certificate: /nowhere/a.pem is not there now: ")
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::fault::{self, Faults};
-use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, StreamTable, ZoneTable};
+use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, ZoneTable};
 use super::value::{
     MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, log_filter, number, one_line, polygon, resolution,
     rotation, time_format, whole,
@@ -21,7 +21,6 @@ use super::{
 use crate::camera::Source;
 use crate::media::Resolution;
 
-mod upload;
 mod web;
 
 /// Less than this is gone in seconds.
@@ -55,14 +54,14 @@ pub(super) fn config(file: &FileTable, folder: &Path, faults: &mut Faults) -> Op
     Some(Config { storage, web, upload, cameras, default_camera, log })
 }
 
-struct Check<'a, 'b> {
-    folder: &'a Path,
-    faults: &'a mut Faults<'b>,
+pub(super) struct Check<'a, 'b> {
+    pub(super) folder: &'a Path,
+    pub(super) faults: &'a mut Faults<'b>,
 }
 
 impl Check<'_, '_> {
     /// The converted value of a key, or the default where it is left out or wrong.
-    fn field<T, U>(
+    pub(super) fn field<T, U>(
         &mut self,
         key: &str,
         field: &Field<T>,
@@ -118,9 +117,9 @@ impl Check<'_, '_> {
         // What a network camera or a clip gives is only known once it runs.
         let known = !matches!(default.source, Source::Http { .. } | Source::Clip { .. });
         let whole_size = known.then_some(size);
-        let disk = self.stream(&format!("{key}.disk"), &table.disk, default.disk, whole_size);
+        let disk = self.stream(&format!("{key}.disk"), (&table.disk.size, &table.disk.kbit), default.disk, whole_size);
         // Like the recording, so that while it is recorded nothing is encoded for viewers.
-        let live = self.stream(&format!("{key}.live"), &table.live, disk.clone(), whole_size);
+        let live = self.stream(&format!("{key}.live"), (&table.live.size, &table.live.kbit), disk.clone(), whole_size);
         CameraConfig {
             label: self.field(&format!("{key}.label"), &table.label, default.label, |label| one_line(label)),
             size,
@@ -294,15 +293,15 @@ impl Check<'_, '_> {
         zones
     }
 
-    /// `whole_size`: the camera's, where it is known.
-    fn stream(
+    /// The size and bit rate of one encoding, in the table `key`. `whole_size`: the camera's, where it is known.
+    pub(super) fn stream(
         &mut self,
         key: &str,
-        table: &StreamTable,
+        (size, kbit): (&Field<String>, &Field<i64>),
         default: StreamConfig,
         whole_size: Option<Resolution>,
     ) -> StreamConfig {
-        let size = self.field(&format!("{key}.size"), &table.size, default.size, |size| {
+        let size = self.field(&format!("{key}.size"), size, default.size, |size| {
             let size = resolution(size)?;
             let longer = |whole: &Resolution| size.width.max(size.height) > whole.width.max(whole.height);
             if let Some(whole) = whole_size.filter(longer) {
@@ -313,7 +312,7 @@ impl Check<'_, '_> {
             }
             Ok(Some(size))
         });
-        let kbit = self.field(&format!("{key}.kbit"), &table.kbit, default.kbit, |&kbit| whole(kbit, KBIT));
+        let kbit = self.field(&format!("{key}.kbit"), kbit, default.kbit, |&kbit| whole(kbit, KBIT));
         StreamConfig { size, kbit }
     }
 

@@ -50,6 +50,16 @@ pub(super) struct WebTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct ListenTlsTable {
+    pub address: Field<String>,
+    pub certificate: Field<String>,
+    pub key: Field<String>,
+    pub client_ca: Field<String>,
+    pub crl: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct UploadTable {
     pub max_spool: Field<String>,
     pub dropbox: Option<Spanned<DropboxTable>>,
@@ -96,16 +106,6 @@ pub(super) struct CameraUploadTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
-pub(super) struct ListenTlsTable {
-    pub address: Field<String>,
-    pub certificate: Field<String>,
-    pub key: Field<String>,
-    pub client_ca: Field<String>,
-    pub crl: Field<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct CameraTable {
     pub label: Field<String>,
     pub source: Field<String>,
@@ -118,8 +118,8 @@ pub(super) struct CameraTable {
     pub motion: MotionTable,
     pub zones: Vec<Spanned<ZoneTable>>,
     pub disk: StreamTable,
-    pub upload: Option<Spanned<CameraUploadTable>>,
     pub live: StreamTable,
+    pub upload: Option<Spanned<CameraUploadTable>>,
     pub microcontroller: Option<Spanned<MicrocontrollerTable>>,
 }
 
@@ -169,17 +169,17 @@ pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("", fields::<FileTable>()),
         ("storage", fields::<StorageTable>()),
         ("web", fields::<WebTable>()),
+        ("web.listen_tls", fields::<ListenTlsTable>()),
         ("upload", fields::<UploadTable>()),
         ("upload.dropbox", fields::<DropboxTable>()),
         ("upload.s3", fields::<S3Table>()),
-        ("web.listen_tls", fields::<ListenTlsTable>()),
         ("cameras.NAME", fields::<CameraTable>()),
         ("cameras.NAME.annotation", fields::<AnnotationTable>()),
         ("cameras.NAME.motion", fields::<MotionTable>()),
         ("cameras.NAME.zones", fields::<ZoneTable>()),
         ("cameras.NAME.disk", fields::<StreamTable>()),
-        ("cameras.NAME.upload", fields::<CameraUploadTable>()),
         ("cameras.NAME.live", fields::<StreamTable>()),
+        ("cameras.NAME.upload", fields::<CameraUploadTable>()),
         ("cameras.NAME.microcontroller", fields::<MicrocontrollerTable>()),
     ]
 }

@@ -2,10 +2,11 @@
 //!
 //! Fixed while the program runs; what the web may change is in `settings`. Here are the checked types and their
 //! defaults. How the file is written is in `file`, what makes a value acceptable in `check` and `value`, how a fault
-//! is said in `fault`, uploads in `upload`, and the configuration of 1.x in `v1`.
+//! is said in `fault`, uploads in `upload` and `check_upload`, and the configuration of 1.x in `v1`.
 
 pub mod bytes;
 mod check;
+mod check_upload;
 mod fault;
 mod file;
 mod tune;
@@ -24,11 +25,11 @@ use crate::role::Role;
 
 pub use fault::{ConfigFaults, Fault};
 pub use tune::{TuningFault, recalled, tuned};
+
+pub use crate::settings::Zone;
 pub use upload::{
     CameraUpload, Destination, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig,
 };
-
-pub use crate::settings::Zone;
 pub use value::host_name;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
@@ -241,10 +242,10 @@ pub struct CameraConfig {
     pub zones: Vec<Zone>,
     /// The recording on disk.
     pub disk: StreamConfig,
-    /// What is uploaded; `None`: nothing.
-    pub upload: Option<CameraUpload>,
     /// Live H.264 of a camera that gives JPEGs.
     pub live: StreamConfig,
+    /// What is uploaded; `None`: nothing.
+    pub upload: Option<CameraUpload>,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
     /// The light, the light sensor and the servo that go with it. At most one camera has them.
@@ -287,8 +288,8 @@ impl CameraConfig {
             motion: MotionConfig::default(),
             zones: Vec::new(),
             disk: StreamConfig::default(),
-            upload: None,
             live: StreamConfig::default(),
+            upload: None,
             record_always: false,
             microcontroller: None,
         }

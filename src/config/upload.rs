@@ -1,5 +1,5 @@
 //! What the owner declares about uploads: where they go, how much line and disk they may take, and what of a camera is
-//! uploaded. The checked types and their defaults; what makes a value acceptable is in `check::upload`.
+//! uploaded. The checked types and their defaults; what makes a value acceptable is in `check_upload`.
 
 use std::path::PathBuf;
 

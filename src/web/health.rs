@@ -27,12 +27,12 @@ pub(super) struct Health {
     version: &'static str,
     cameras: Vec<Camera>,
     disk: Disk,
-    /// One for each store that is configured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uploads: Option<UploadHealth>,
     /// The server's certificate of the daemon's own TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<ServerCertificate>,
+    /// One for each store that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploads: Option<UploadHealth>,
     /// Whether the wall clock is set by the network; unknown without systemd's time service.
     clock_synchronised: Option<bool>,
 }
@@ -119,8 +119,8 @@ fn check(web: &Web) -> Health {
         version: env!("CARGO_PKG_VERSION"),
         cameras,
         disk,
-        uploads,
         certificate,
+        uploads,
         clock_synchronised: crate::clock::synchronised(),
     }
 }

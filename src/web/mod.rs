@@ -67,14 +67,14 @@ pub struct Web {
     /// What all cameras together record at most, in kbit/s: what the disk's room is measured by.
     recorded_kbit: u32,
     store: Arc<Store>,
-    /// Where something is uploaded.
-    uploads: Option<Arc<Uploads>>,
     /// What happens, for whoever listens.
     feed: Arc<Feed>,
     /// Places of those who listen.
     listeners: Arc<Semaphore>,
     /// Place for whoever makes a thumbnail.
     thumbnails: Semaphore,
+    /// Where something is uploaded.
+    uploads: Option<Arc<Uploads>>,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
@@ -97,10 +97,10 @@ impl Web {
             default_camera: config.default_camera.clone(),
             recorded_kbit: config.cameras.values().map(|camera| camera.disk.kbit).sum(),
             store,
-            uploads: None,
             feed,
             listeners: Arc::new(Semaphore::new(events::LISTENERS)),
             thumbnails: Semaphore::new(1),
+            uploads: None,
             closing,
         }
     }

@@ -252,6 +252,18 @@ fn a_line_on_which_nothing_moves_is_given_up() {
 }
 
 #[test]
+fn a_slow_line_that_moves_is_waited_for() {
+    let server = DropboxServer::start();
+    let stall = Duration::from_secs(3);
+    let mut account = Account::with(server, |options| options.stall = stall);
+    account.server.fault([Fault::Slow(Duration::from_millis(60))]);
+    let begin = std::time::Instant::now();
+    account.add(&content(24 << 20)).unwrap();
+    assert!(begin.elapsed() > stall, "or nothing was shown");
+    assert_eq!(account.server.files()[PATH].bytes.len(), 24 << 20);
+}
+
+#[test]
 fn whatever_stays_wrong_is_refused() {
     let mut account = Account::new();
     for summary in ["path/malformed_path", "path/disallowed_name", "path/conflict/file_ancestor", "payload_too_large"] {

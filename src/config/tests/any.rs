@@ -146,8 +146,8 @@ fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
                     .map(|(n, (include, points))| Zone { name: format!("zone {n}"), include, points })
                     .collect(),
                 disk: StreamConfig { size: smaller.map(|()| Resolution::new(32, 32)), kbit },
-                upload: None,
                 live: StreamConfig { size: Some(Resolution::new(32, 32)), kbit: 50_050 - kbit },
+                upload: None,
                 record_always,
                 microcontroller: None,
             }
@@ -354,6 +354,7 @@ fn written(config: &Config) -> String {
             disk.kbit
         );
         text += &disk.size.map_or(String::new(), |size| format!("size = '{size}'\n"));
+        text += &format!("[cameras.{name}.live]\nsize = '32x32'\nkbit = {}\n", camera.live.kbit);
         if let Some(upload) = &camera.upload {
             let names: Vec<_> = upload.destinations.iter().map(|destination| destination.name()).collect();
             text += &format!(
@@ -365,7 +366,6 @@ fn written(config: &Config) -> String {
             let key = upload.public_key_path.as_ref();
             text += &key.map_or(String::new(), |key| format!("public_key_path = '{}'\n", key.display()));
         }
-        text += &format!("[cameras.{name}.live]\nsize = '32x32'\nkbit = {}\n", camera.live.kbit);
         for zone in &camera.zones {
             text += &format!(
                 "[[cameras.{name}.zones]]\nname = {}\ninclude = {}\npoints = {:?}\n",

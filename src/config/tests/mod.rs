@@ -155,6 +155,29 @@ fn what_does_not_go_together_is_refused() {
 }
 
 #[test]
+fn tls_is_whole_or_said_to_be_not() {
+    let whole = "[web.listen_tls]\naddress='[::]:8443'\ncertificate='a.pem'\nkey='/b.key'\nclient_ca='ca.pem'\n";
+    let camera = "[cameras.a]\nsource='pattern'\n";
+    let tls = parse(&format!("{camera}{whole}")).unwrap().web.listen_tls.unwrap();
+    assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("/etc/watchtower/a.pem"), Some("/b.key")));
+    assert_eq!((tls.address.port(), tls.crl), (8443, None));
+    for (line, says) in [
+        ("key='/b.key'\n", "3 web.listen_tls.key: is missing: for example key = "),
+        ("address='[::]:8443'\n", "3 web.listen_tls.address: is missing: for example address = \"0.0.0.0:8443\""),
+    ] {
+        let said = faults(&format!("{camera}{}", whole.replace(line, "")));
+        assert!(said.len() == 1 && said[0].starts_with(says), "{said:?}");
+    }
+    let said = faults(&format!("{camera}{}crl=''\nca=1\n", whole.replace("[::]:8443", "camera:8443")));
+    let says =
+        ["web.listen_tls.address = 'camera:8443': not an address", "crl = '': must not be empty", "ca: unknown key"];
+    assert_eq!(said.len(), 3, "{said:#?}");
+    for says in says {
+        assert!(said.iter().any(|said| said.contains(says)), "{said:#?}\nlacks {says}");
+    }
+}
+
+#[test]
 fn uploads_have_somewhere_to_go_and_a_way_in() {
     const STORES: &str = "[upload.dropbox]\ntoken_file='t'\n[cameras.front]\nsource='pattern'\n";
     for (text, says) in [
@@ -208,29 +231,6 @@ fn uploads_have_somewhere_to_go_and_a_way_in() {
         parse(&format!("{STORES}label = 'Tür: \"hinten\" ..'\nupload.kbit = 100")).unwrap().cameras["front"].clone();
     assert_eq!(camera.upload_folder(), "Tür- -hinten-");
     assert_eq!(camera.upload.unwrap().destinations, [Destination::Dropbox]);
-}
-
-#[test]
-fn tls_is_whole_or_said_to_be_not() {
-    let whole = "[web.listen_tls]\naddress='[::]:8443'\ncertificate='a.pem'\nkey='/b.key'\nclient_ca='ca.pem'\n";
-    let camera = "[cameras.a]\nsource='pattern'\n";
-    let tls = parse(&format!("{camera}{whole}")).unwrap().web.listen_tls.unwrap();
-    assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("/etc/watchtower/a.pem"), Some("/b.key")));
-    assert_eq!((tls.address.port(), tls.crl), (8443, None));
-    for (line, says) in [
-        ("key='/b.key'\n", "3 web.listen_tls.key: is missing: for example key = "),
-        ("address='[::]:8443'\n", "3 web.listen_tls.address: is missing: for example address = \"0.0.0.0:8443\""),
-    ] {
-        let said = faults(&format!("{camera}{}", whole.replace(line, "")));
-        assert!(said.len() == 1 && said[0].starts_with(says), "{said:?}");
-    }
-    let said = faults(&format!("{camera}{}crl=''\nca=1\n", whole.replace("[::]:8443", "camera:8443")));
-    let says =
-        ["web.listen_tls.address = 'camera:8443': not an address", "crl = '': must not be empty", "ca: unknown key"];
-    assert_eq!(said.len(), 3, "{said:#?}");
-    for says in says {
-        assert!(said.iter().any(|said| said.contains(says)), "{said:#?}\nlacks {says}");
-    }
 }
 
 #[test]

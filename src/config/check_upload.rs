@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::Check;
-use crate::config::fault;
-use crate::config::file::{CameraUploadTable, DropboxTable, Field, FileTable, S3Table, StreamTable, UploadTable};
-use crate::config::value::{base_url, upload_folder, whole};
-use crate::config::{
+use super::check::Check;
+use super::fault;
+use super::file::{CameraUploadTable, DropboxTable, Field, FileTable, S3Table, UploadTable};
+use super::value::{base_url, upload_folder, whole};
+use super::{
     CameraConfig, CameraUpload, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig, bytes,
 };
 use crate::media::Resolution;
@@ -182,9 +182,8 @@ impl Check<'_, '_> {
             let reason = "must not be empty: leave it out for every store that is configured, or leave the table out";
             self.faults.value(&key("destinations"), none.span(), reason);
         }
-        let stream = StreamTable { size: table.size.clone(), kbit: table.kbit.clone() };
         CameraUpload {
-            stream: self.stream(&table_key, &stream, default.stream, whole_size),
+            stream: self.stream(&table_key, (&table.size, &table.kbit), default.stream, whole_size),
             file_chunk_kb: self.field(&key("file_chunk_kb"), &table.file_chunk_kb, default.file_chunk_kb, |&kb| {
                 whole(kb, FILE_CHUNK_KB)
             }),
