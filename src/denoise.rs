@@ -91,7 +91,7 @@ fn follow(steady: &mut [u8], now: &[u8], reach: u8) {
         let step = if away <= reach {
             (away + 2) / 4
         } else if away <= 2 * reach {
-            (away + 1) / 2
+            away.div_ceil(2)
         } else {
             away
         };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::media::{Frame, Moment, Pts, Region};
 
 /// What made an event start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// The detector saw motion.

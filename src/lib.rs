@@ -31,6 +31,7 @@ pub mod motion;
 // Edges: each touches one part of the world.
 pub mod codec;
 pub mod fan;
+pub mod machine;
 pub mod pki;
 pub mod recording;
 pub mod serial;

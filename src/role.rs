@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 /// What somebody may do. Each may what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look: live pictures, recordings, states.

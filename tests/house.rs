@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "upload/suffix",
         ],
     ),
-    ("edges", &["codec", "fan", "pki", "recording", "serial", "upload"]),
+    ("edges", &["codec", "fan", "machine", "pki", "recording", "serial", "upload"]),
     ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
     ("cli", &["cli"]),

@@ -76,8 +76,9 @@ pub struct CameraHandle {
 }
 
 /// What a camera does at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = CameraState)]
 pub enum State {
     /// An event is being recorded.
     Recording,
@@ -348,6 +349,11 @@ impl CameraHandle {
             None => Some("the microcontroller's service does not answer".to_owned()),
             Some(status) => status.problem.map(|_| "the microcontroller's serial port is not there".to_owned()),
         }
+    }
+
+    /// What the microcontroller's service says; `None` for a camera without one, `Some(None)` while it does not answer.
+    pub fn serial(&self) -> Option<Option<serial::Status>> {
+        self.shared.microcontroller.as_ref().map(serial::Client::status)
     }
 
     /// Starts or stops watching for motion, and remembers it. Stopping ends an event that motion started.

@@ -74,7 +74,7 @@ pub(super) struct CameraState {
 }
 
 /// How the encoders are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EncodeMode {
     /// Not measured yet: no picture has come.

@@ -46,8 +46,9 @@ pub struct Wanted {
 }
 
 /// How far the two ends are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SerialPhase)]
 pub enum Phase {
     /// The port is not there.
     Absent,

@@ -16,7 +16,7 @@ pub use file::{SettingsFile, StoredSettings};
 pub use motion::{MotionChange, MotionOverrides, Zone, ZoneDraft};
 
 /// Where a setting is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DoneBy {
     /// The camera's driver.
@@ -28,7 +28,7 @@ pub enum DoneBy {
 }
 
 /// One setting as a camera has it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Setting {
     /// 1.x's name, a key of [`PictureSettings`].
     pub name: &'static str,
@@ -40,7 +40,7 @@ pub struct Setting {
 }
 
 /// Values of a setting.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum SettingKind {
     /// A whole number.
@@ -74,7 +74,7 @@ pub enum SettingKind {
 }
 
 /// All settings with their values. Serialises exactly as 1.x's `GET /api/config`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PictureSettings {
     /// White balance mode, of [`AWB_MODES`].

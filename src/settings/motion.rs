@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A polygon on the picture as it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Zone {
     /// For messages and the web app.
@@ -42,25 +42,29 @@ impl MotionOverrides {
 }
 
 /// A partial change as a client sends it: a field that is left out stays as it is, `null` goes back to the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct MotionChange {
     /// 0 to 1: how small a change of a pixel counts.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
     pub sensitivity: Option<Option<f64>>,
     /// 0 to 1: the smallest connected changed part of the picture that triggers.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
     pub min_trigger_area: Option<Option<f64>>,
     /// Consecutive analysed pictures with motion before it triggers.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 100)]
     pub min_frames: Option<Option<i64>>,
     /// Where motion counts; all zones together.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<ZoneDraft>>)]
     pub zones: Option<Option<Vec<ZoneDraft>>>,
 }
 
 /// A zone as a client draws it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneDraft {
     /// `zone-1`, `zone-2`, … unless given.

@@ -32,8 +32,9 @@ pub struct Uploads {
 }
 
 /// How the upload of a recording stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = UploadState)]
 pub enum State {
     /// It was never to be uploaded, or is forgotten.
     None,
@@ -46,7 +47,8 @@ pub enum State {
 }
 
 /// The upload of one recording.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = UploadStatus)]
 pub struct Status {
     /// How it stands.
     pub state: State,
@@ -57,6 +59,7 @@ pub struct Status {
     pub waiting_files: u64,
     /// Since when the oldest of them has waited.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub oldest_unsent: Option<Timestamp>,
 }
 

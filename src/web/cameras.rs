@@ -12,7 +12,7 @@ use crate::media::Resolution;
 use crate::pipeline::{self, CameraHandle};
 
 /// One camera as the list shows it.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub(super) struct Camera {
     name: String,
     label: String,
@@ -34,7 +34,7 @@ pub(super) struct Camera {
 }
 
 /// Pixels.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub(super) struct Size {
     width: u32,
     height: u32,
@@ -46,6 +46,8 @@ impl From<Resolution> for Size {
     }
 }
 
+#[utoipa::path(get, path = "/api/cameras", tag = "daemon", operation_id = "cameras", summary = "All cameras and what they do",
+    responses((status = 200, body = Vec<Camera>)))]
 pub(super) async fn list(State(web): State<Arc<Web>>) -> Json<Vec<Camera>> {
     Json(web.cameras.values().map(|camera| describe(camera, *camera.name() == *web.default_camera)).collect())
 }

@@ -58,6 +58,10 @@ pub(super) struct Options {
     last_event_id: Option<String>,
 }
 
+#[utoipa::path(get, path = "/api/events", tag = "daemon", operation_id = "allEvents", summary = "Server-sent events of all cameras, endless",
+    params(("tuning" = Option<u8>, Query, maximum = 1, description = "1: what the detector sees, also when nothing moves"),
+        ("last_event_id" = Option<String>, Query, description = "As the header `Last-Event-ID`: where to go on")),
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 503, description = "Too many listen")))]
 pub(super) async fn all(
     State(web): State<Arc<Web>>,
     Asked(options): Asked<Options>,
@@ -67,6 +71,10 @@ pub(super) async fn all(
     listen(web, cameras, None, &options, &headers)
 }
 
+#[utoipa::path(get, path = "/cameras/{camera}/api/events", tag = "daemon", operation_id = "events", summary = "Server-sent events of one camera, endless",
+    params(("camera" = String, Path, description = "The camera's name"), ("tuning" = Option<u8>, Query, maximum = 1, description = "1: what the detector sees, also when nothing moves"),
+        ("last_event_id" = Option<String>, Query, description = "As the header `Last-Event-ID`: where to go on")),
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 404, description = "There is no such camera"), (status = 503, description = "Too many listen")))]
 pub(super) async fn of_camera(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,

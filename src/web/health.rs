@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -14,14 +15,20 @@ use super::cameras::rounded;
 use super::extract::blocking;
 use super::problem::Problem;
 use super::uploads::UploadHealth;
-use crate::pipeline::{self, CameraHandle, EncodeMode};
+use crate::machine;
+use crate::pipeline::{self, CameraHandle, Counters, EncodeMode};
 use crate::pki::Certificate;
 use crate::recording::store::Space;
+use crate::serial::{self, Phase};
 
+/// From here on a Raspberry Pi slows its processor down (raspberrypi.com, config.txt, `temp_limit`).
+const TOO_HOT_CELSIUS: f32 = 85.0;
+/// The fan's service writes its state every 10 s unless told otherwise.
+const FAN_SILENT: Duration = Duration::from_secs(300);
 /// With room for less than this, the next recordings may be the last.
 const LEAST_HOURS: f64 = 0.25;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Health {
     status: Verdict,
     version: &'static str,
@@ -33,11 +40,15 @@ pub(super) struct Health {
     /// One for each store that is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     uploads: Option<UploadHealth>,
+    /// The machine itself.
+    machine: Machine,
+    /// Seconds since the daemon started.
+    uptime_s: u64,
     /// Whether the wall clock is set by the network; unknown without systemd's time service.
     clock_synchronised: Option<bool>,
 }
 
-#[derive(Clone, Copy, PartialEq, Serialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
     Ok,
@@ -50,7 +61,8 @@ impl Verdict {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = CameraHealth)]
 struct Camera {
     name: String,
     status: Verdict,
@@ -64,9 +76,78 @@ struct Camera {
     /// How the encoders are used, and how many times faster than real time they are.
     encode_mode: EncodeMode,
     encode_speed: Option<f32>,
+    encoder: Encoder,
+    /// The light, its sensor and the servo, where the camera has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<Serial>,
 }
 
-#[derive(Serialize)]
+/// What was lost between camera and disk since the start: no number should grow.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = EncoderHealth)]
+struct Encoder {
+    /// Pictures that no encoder had room for, or that had left the ring before they were encoded.
+    skipped: u64,
+    /// Pictures that an encoder refused.
+    failed: u64,
+    /// Access units that did not get to the disk.
+    unwritten: u64,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = SerialHealth)]
+struct Serial {
+    status: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    /// How far service and controller are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<Phase>,
+    /// Whether the controller has confirmed all that is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled: Option<bool>,
+    /// What the light sensor says, 0 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brightness: Option<u8>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MachineHealth)]
+struct Machine {
+    status: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    /// The processor's temperature, in degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    celsius: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fan: Option<Fan>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
+}
+
+/// What `watchtower fan` wrote last.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = FanHealth)]
+struct Fan {
+    on: bool,
+    celsius: Option<f32>,
+    /// How old this is.
+    age_s: u64,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MemoryHealth)]
+struct Memory {
+    /// What the daemon holds.
+    resident_bytes: u64,
+    /// What the machine could still give.
+    available_bytes: u64,
+    total_bytes: u64,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = DiskHealth)]
 struct Disk {
     status: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,18 +161,21 @@ struct Disk {
     hours: Option<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct ServerCertificate {
     status: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     days_left: Option<i64>,
 }
 
 /// 200 when all is well, else 503; the evidence either way.
+#[utoipa::path(get, path = "/healthz", tag = "daemon", operation_id = "health", summary = "Whether all is well, with the evidence",
+    responses((status = 200, body = Health), (status = 503, body = Health, description = "Something is not")))]
 pub(super) async fn show(State(web): State<Arc<Web>>) -> Result<(StatusCode, Json<Health>), Problem> {
     let health = blocking(move || check(&web)).await?;
     let status = if health.status == Verdict::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -109,8 +193,10 @@ fn check(web: &Web) -> Health {
         }
     };
     let certificate = web.options.listen_tls.as_ref().map(|tls| certificate(&tls.certificate, Timestamp::now()));
+    let machine = machine(machine::celsius(), machine::fan(), machine::memory());
     let uploads = web.uploads.as_ref().map(|uploads| UploadHealth::of(&uploads.report()));
     let ok = disk.status == Verdict::Ok
+        && machine.status == Verdict::Ok
         && certificate.as_ref().is_none_or(|certificate| certificate.status == Verdict::Ok)
         && cameras.iter().all(|camera| camera.status == Verdict::Ok)
         && uploads.as_ref().is_none_or(|uploads| uploads.status == Verdict::Ok);
@@ -121,6 +207,8 @@ fn check(web: &Web) -> Health {
         disk,
         certificate,
         uploads,
+        machine,
+        uptime_s: web.since.elapsed().as_secs(),
         clock_synchronised: crate::clock::synchronised(),
     }
 }
@@ -136,6 +224,54 @@ fn camera(camera: &CameraHandle) -> Camera {
         fps: rounded(status.fps),
         encode_mode: status.encode_mode,
         encode_speed: status.encode_speed.map(rounded),
+        encoder: encoder(camera.counters()),
+        serial: camera.serial().map(serial),
+    }
+}
+
+fn encoder(counters: &Counters) -> Encoder {
+    Encoder {
+        skipped: counters.encoder_busy.get() + counters.encoder_lapped.get(),
+        failed: counters.encode_failed.get(),
+        unwritten: counters.writer_lapped.get() + counters.writer_skipped.get(),
+    }
+}
+
+fn serial(status: Option<serial::Status>) -> Serial {
+    let cause = match &status {
+        None => Some("The microcontroller's service does not answer."),
+        Some(status) if status.problem.is_some() => Some("The serial port is not there."),
+        Some(_) => None,
+    };
+    Serial {
+        status: Verdict::of(cause.is_none()),
+        cause,
+        phase: status.as_ref().map(|status| status.phase),
+        settled: status.as_ref().map(|status| status.settled),
+        brightness: status.and_then(|status| status.brightness),
+    }
+}
+
+fn machine(celsius: Option<f32>, fan: Option<machine::Fan>, memory: Option<machine::Memory>) -> Machine {
+    let cause = if celsius.is_some_and(|celsius| celsius >= TOO_HOT_CELSIUS) {
+        Some("The processor is too hot and slows itself down.")
+    } else if fan.as_ref().is_some_and(|fan| fan.problem.is_some()) {
+        Some("The fan's service cannot read the temperature, or not switch the fan.")
+    } else if fan.as_ref().is_some_and(|fan| fan.age > FAN_SILENT) {
+        Some("The fan's service does not run.")
+    } else {
+        None
+    };
+    Machine {
+        status: Verdict::of(cause.is_none()),
+        cause,
+        celsius: celsius.map(rounded),
+        fan: fan.map(|fan| Fan { on: fan.on, celsius: fan.celsius.map(rounded), age_s: fan.age.as_secs() }),
+        memory: memory.map(|memory| Memory {
+            resident_bytes: memory.resident,
+            available_bytes: memory.available,
+            total_bytes: memory.total,
+        }),
     }
 }
 
@@ -198,6 +334,21 @@ mod tests {
         assert!(after(101).cause.unwrap().contains("expired") && after(101).days_left == Some(-2));
         std::fs::write(file.path(), "nothing").unwrap();
         assert!(after(0).status == Verdict::Failing);
+    }
+
+    #[test]
+    fn heat_and_a_fan_that_is_not_looked_after_are_faults() {
+        let fan = |problem: Option<&str>, age_s| machine::Fan {
+            on: true,
+            celsius: Some(50.0),
+            problem: problem.map(str::to_owned),
+            age: Duration::from_secs(age_s),
+        };
+        let verdict = |celsius, fan| machine(celsius, fan, None).status == Verdict::Ok;
+        assert!(verdict(None, None) && verdict(Some(84.0), Some(fan(None, 12))));
+        assert!(!verdict(Some(85.0), None));
+        assert!(!verdict(Some(50.0), Some(fan(Some("no sensor"), 12))));
+        assert!(!verdict(Some(50.0), Some(fan(None, 3600))));
     }
 
     #[test]

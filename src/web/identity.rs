@@ -25,13 +25,14 @@ const CLIENT: HeaderName = HeaderName::from_static("x-client-cert");
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// Somebody who is let in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(super) struct Identity {
     /// The certificate's common name; none where no certificate is asked for.
     name: Option<String>,
     pub(super) role: Role,
     /// When the certificate ends.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires: Option<Timestamp>,
 }
 
@@ -99,6 +100,8 @@ fn passed_on(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Certificat
 }
 
 /// Who asks, to itself.
+#[utoipa::path(get, path = "/api/identity", tag = "camera", operation_id = "identity", summary = "Who asks, and what they may do",
+    responses((status = 200, body = Identity)))]
 pub(super) async fn show(who: Option<Extension<Identity>>) -> Result<Json<Identity>, Problem> {
     match who {
         Some(Extension(who)) => Ok(Json(who)),

@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// nginx must not collect what is to be seen at once.
 pub(super) const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
+#[utoipa::path(get, path = "/live.mp4", tag = "camera", operation_id = "live", summary = "Live H.264 as fragmented MP4, endless",
+    responses((status = 200, body = Vec<u8>, content_type = "video/mp4"), (status = 503, description = "The camera gives no pictures")))]
 pub(super) async fn stream(State(web): State<Arc<Web>>, Camera(camera): Camera) -> Result<Response, Problem> {
     let mut view = camera.live();
     let first = match tokio::time::timeout(PATIENCE, view.next()).await {

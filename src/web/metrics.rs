@@ -23,6 +23,8 @@ use crate::pipeline::{State as CameraState, Status};
 
 const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+#[utoipa::path(get, path = "/metrics", tag = "daemon", operation_id = "metrics", summary = "Counters and states for Prometheus",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn show(State(web): State<Arc<Web>>) -> Result<impl IntoResponse, Problem> {
     let text = blocking(move || {
         let mut registry = Registry::with_prefix("watchtower");

@@ -49,6 +49,13 @@ pub(super) fn checked_width(width: Option<u32>) -> Result<Option<u32>, Problem> 
     }
 }
 
+#[utoipa::path(get, path = "/mjpeg", tag = "camera", operation_id = "mjpeg", summary = "Live pictures, endless",
+    params(
+        ("fps" = Option<f32>, Query, minimum = 0.01, maximum = 120, description = "At most so many pictures a second"),
+        ("width" = Option<u32>, Query, minimum = 32, maximum = 3840, description = "At most so many pixels across"),
+        ("encoding" = Option<String>, Query, description = "`base64`, or the JPEGs' own bytes"),
+        ("raw" = Option<u8>, Query, maximum = 1, description = "1: the camera's own JPEGs; not with `width`")),
+    responses((status = 200, body = Vec<u8>, content_type = "multipart/x-mixed-replace"), (status = 409, description = "The camera gives no JPEGs of its own")))]
 pub(super) async fn stream(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,

@@ -11,6 +11,7 @@
 //! | `events` | what happens, as server-sent events |
 //! | `health`, `metrics` | evidence for people and for monitoring |
 //! | `uploads` | how uploads stand, for `recordings`, `health` and `metrics` |
+//! | `openapi` | all of it, described |
 //! | `page` | the embedded web app |
 //! | `identity` | who asks |
 //! | `tls` | the daemon's own TLS |
@@ -21,6 +22,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -47,6 +49,7 @@ mod live;
 mod metrics;
 mod mjpeg;
 mod motion;
+mod openapi;
 mod page;
 mod problem;
 mod recordings;
@@ -75,6 +78,8 @@ pub struct Web {
     thumbnails: Semaphore,
     /// Where something is uploaded.
     uploads: Option<Arc<Uploads>>,
+    /// When the daemon started.
+    since: Instant,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
@@ -101,6 +106,7 @@ impl Web {
             listeners: Arc::new(Semaphore::new(events::LISTENERS)),
             thumbnails: Semaphore::new(1),
             uploads: None,
+            since: Instant::now(),
             closing,
         }
     }
@@ -141,6 +147,7 @@ pub async fn serve(listeners: Vec<Listener>, web: Web) {
 fn router(web: &Arc<Web>) -> Router {
     let mut router = Router::new()
         .route("/api/cameras", get(cameras::list))
+        .route("/api/openapi.json", get(openapi::show))
         .route("/api/events", get(events::all))
         .route("/cameras/{camera}/api/events", get(events::of_camera))
         .route("/healthz", get(health::show))

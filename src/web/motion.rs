@@ -10,7 +10,8 @@ use crate::pipeline::CameraHandle;
 use crate::settings::MotionChange;
 
 /// What is in force, and what the configuration says.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MotionSettings)]
 pub(super) struct Motion {
     #[serde(flatten)]
     now: Values,
@@ -18,7 +19,8 @@ pub(super) struct Motion {
     defaults: Values,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MotionValues)]
 struct Values {
     /// 0 to 1: how small a change of a pixel counts.
     sensitivity: f32,
@@ -40,10 +42,14 @@ fn describe(camera: &CameraHandle) -> Json<Motion> {
     Json(Motion { now: Values::of(camera.motion()), defaults: Values::of(camera.declared_motion()) })
 }
 
+#[utoipa::path(get, path = "/api/motion", tag = "camera", operation_id = "motion", summary = "Motion settings and zones",
+    responses((status = 200, body = Motion)))]
 pub(super) async fn show(Camera(camera): Camera) -> Json<Motion> {
     describe(&camera)
 }
 
+#[utoipa::path(patch, path = "/api/motion", tag = "camera", operation_id = "changeMotion", summary = "Change motion settings and zones",
+    request_body = MotionChange, responses((status = 200, body = Motion)))]
 pub(super) async fn change(
     Camera(camera): Camera,
     JsonBody(change): JsonBody<MotionChange>,

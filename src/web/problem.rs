@@ -16,10 +16,11 @@ use crate::recording::store::StoreError;
 
 /// An error as the client reads it. The `type` is always `about:blank`, so the title is the status' own phrase
 /// (RFC 9457, section 4.2.1).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Problem {
     title: &'static str,
     #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16)]
     status: StatusCode,
     detail: String,
 }

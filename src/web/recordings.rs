@@ -56,8 +56,9 @@ impl TryFrom<String> for Moment {
 }
 
 /// A day as 1.x listed it, newest first.
-#[derive(Serialize)]
-struct Times {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Day)]
+pub(super) struct Times {
     day: String,
     times: Vec<String>,
 }
@@ -69,8 +70,9 @@ impl Times {
 }
 
 /// A recording with what is known of it.
-#[derive(Serialize)]
-struct Details {
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Recording)]
+pub(super) struct Details {
     /// Its path below `api/recordings/`.
     id: String,
     day: String,
@@ -116,12 +118,27 @@ impl Details {
     }
 }
 
+/// Days with their times, the form of 1.x; with `details` recordings.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum Listed {
+    Days(Vec<Times>),
+    Recordings(Vec<Details>),
+}
+
 /// Without `details` the form of 1.x: days with their times.
+#[utoipa::path(get, path = "/api/recordings", tag = "camera", operation_id = "recordings", summary = "Recordings, newest first",
+    params(
+        ("since" = Option<String>, Query, description = "Only those with a picture at or after this time (RFC 3339) or day"),
+        ("until" = Option<String>, Query, description = "Only those that start before this time or day"),
+        ("limit" = Option<usize>, Query, description = "At most so many, the newest"),
+        ("details" = Option<u8>, Query, maximum = 1, description = "1: what is known of each")),
+    responses((status = 200, body = Listed)))]
 pub(super) async fn list(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,
     Asked(options): Asked<Options>,
-) -> Result<Response, Problem> {
+) -> Result<Json<Listed>, Problem> {
     let details = match options.details {
         None | Some(0) => false,
         Some(1) => true,
@@ -133,17 +150,17 @@ pub(super) async fn list(
         let (store, camera) = (&web.store, camera.name());
         if details {
             let list = store.recordings(camera, &query).into_iter();
-            let list: Vec<_> = list.map(|recording| Details::of(&web, camera, recording)).collect();
-            return Json(list).into_response();
+            return Listed::Recordings(list.map(|recording| Details::of(&web, camera, recording)).collect());
         }
         let days = if query == Query::default() {
             store.days(camera)
         } else {
             by_day(store.recordings(camera, &query).iter().map(|recording| recording.id))
         };
-        Json(days.into_iter().map(Times::of).collect::<Vec<_>>()).into_response()
+        Listed::Days(days.into_iter().map(Times::of).collect())
     })
     .await
+    .map(Json)
 }
 
 fn by_day(ids: impl Iterator<Item = RecordingId>) -> Vec<Day> {
@@ -182,6 +199,9 @@ impl RecordingPath {
     }
 }
 
+#[utoipa::path(get, path = "/api/recordings/{day}", tag = "camera", operation_id = "day", summary = "Times of a day's recordings, newest first",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01")),
+    responses((status = 200, body = Vec<String>), (status = 404, description = "There are none")))]
 pub(super) async fn list_day(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,
@@ -195,6 +215,10 @@ pub(super) async fn list_day(
 }
 
 /// Deletes what may be deleted of the day; refuses only when that is nothing.
+#[utoipa::path(delete, path = "/api/recordings/{day}", tag = "camera", operation_id = "deleteDay", summary = "Delete a day's recordings",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01")),
+    responses((status = 204, description = "Gone, but for those that are protected or being written"), (status = 404, description = "There are none"),
+        (status = 409, description = "All are protected or being written")))]
 pub(super) async fn delete_day(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,
@@ -208,6 +232,9 @@ pub(super) async fn delete_day(
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[utoipa::path(delete, path = "/api/recordings/{day}/{time}", tag = "camera", operation_id = "delete", summary = "Delete a recording",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01"), ("time" = String, Path, description = "The time, HH.MM.SS", example = "12.25.43")),
+    responses((status = 204, description = "Gone"), (status = 404, description = "There is none"), (status = 409, description = "It is protected or being written")))]
 pub(super) async fn delete(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,
@@ -219,12 +246,15 @@ pub(super) async fn delete(
 }
 
 /// What may be changed of a recording.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Protection {
     protected: bool,
 }
 
+#[utoipa::path(patch, path = "/api/recordings/{day}/{time}", tag = "camera", operation_id = "protect", summary = "Protect a recording from being deleted",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01"), ("time" = String, Path, description = "The time, HH.MM.SS", example = "12.25.43")), request_body = Protection,
+    responses((status = 200, body = Details), (status = 404, description = "There is none")))]
 pub(super) async fn change(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,
@@ -239,6 +269,9 @@ pub(super) async fn change(
     Ok(Json(blocking(changed).await??).into_response())
 }
 
+#[utoipa::path(get, path = "/api/recordings/{day}/{time}/trigger", tag = "camera", operation_id = "trigger", summary = "The picture that triggered",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01"), ("time" = String, Path, description = "The time, HH.MM.SS", example = "12.25.43")),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"), (status = 404, description = "There is none")))]
 pub(super) async fn trigger(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,
@@ -249,6 +282,9 @@ pub(super) async fn trigger(
     attachment(file, id, "trigger.jpg", "image/jpeg").await
 }
 
+#[utoipa::path(get, path = "/api/recordings/{day}/{time}/video", tag = "camera", operation_id = "video", summary = "The video as H.264 elementary stream",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01"), ("time" = String, Path, description = "The time, HH.MM.SS", example = "12.25.43")),
+    responses((status = 200, body = Vec<u8>, content_type = "video/h264"), (status = 404, description = "There is none")))]
 pub(super) async fn video(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,

@@ -20,6 +20,9 @@ pub(super) struct Options {
     width: Option<u32>,
 }
 
+#[utoipa::path(get, path = "/api/snapshot.jpg", tag = "camera", operation_id = "snapshot", summary = "The newest picture",
+    params(("width" = Option<u32>, Query, minimum = 32, maximum = 3840, description = "At most so many pixels across")),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"), (status = 503, description = "The camera gives no pictures")))]
 pub(super) async fn show(Camera(camera): Camera, Asked(options): Asked<Options>) -> Result<impl IntoResponse, Problem> {
     let width = checked_width(options.width)?;
     // Viewers of a camera that is gone are shown a notice; a script should be told.

@@ -15,6 +15,9 @@ use super::video::is_known;
 use crate::pipeline::thumbnail;
 use crate::recording::store::StoreError;
 
+#[utoipa::path(get, path = "/api/recordings/{day}/{time}/thumb.jpg", tag = "camera", operation_id = "thumbnail", summary = "A small picture of the trigger",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01"), ("time" = String, Path, description = "The time, HH.MM.SS", example = "12.25.43")),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"), (status = 304, description = "The client has it"), (status = 404, description = "There is none")))]
 pub(super) async fn show(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,

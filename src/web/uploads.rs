@@ -63,7 +63,7 @@ pub(super) async fn tell(web: &Web) {
 const LOSS_COUNTS: Duration = Duration::from_secs(24 * 3600);
 
 /// Failing where only the owner can help, or where something was lost not long ago.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct UploadHealth {
     pub(super) status: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ pub(super) struct UploadHealth {
     destinations: Vec<Destination>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Destination {
     name: &'static str,
     status: Verdict,

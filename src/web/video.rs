@@ -30,6 +30,13 @@ pub(super) struct Options {
     until: Option<usize>,
 }
 
+#[utoipa::path(get, path = "/api/recordings/{day}/{time}/video.mp4", tag = "camera", operation_id = "mp4", summary = "The video as MP4",
+    params(("day" = String, Path, description = "The day, YYYY-MM-DD", example = "2026-03-01"), ("time" = String, Path, description = "The time, HH.MM.SS", example = "12.25.43"),
+        ("until" = Option<usize>, Query, minimum = 1, description = "The first so many pictures")),
+    responses((status = 200, body = Vec<u8>, content_type = "video/mp4"), (status = 206, body = Vec<u8>, content_type = "video/mp4"),
+        (status = 304, description = "The client has it"), (status = 307, description = "It is being written: as far as it is, with `until`"),
+        (status = 404, description = "There is none, or it is not so long"), (status = 409, description = "Another program made the video"),
+        (status = 416, description = "The range begins after the end")))]
 pub(super) async fn show(
     State(web): State<Arc<Web>>,
     Camera(camera): Camera,

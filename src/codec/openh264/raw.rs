@@ -177,7 +177,7 @@ impl Drop for Raw {
 }
 
 /// The library's table of functions has a gap: it is not the version that its bindings were made for.
-const MISSING: Code = Code(sys::cmUnsupportedData as i32);
+const MISSING: Code = Code(sys::cmUnsupportedData);
 
 fn check(code: i32) -> Result<(), Code> {
     if code == 0 { Ok(()) } else { Err(Code(code)) }

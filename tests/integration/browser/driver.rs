@@ -144,12 +144,6 @@ impl Browser {
         self.click("[data-pressed]");
     }
 
-    /// Types into what has the focus.
-    pub fn keys(&self, keys: &str) {
-        let typed = async { self.client.active_element().await?.send_keys(keys).await };
-        self.runtime.block_on(typed).unwrap();
-    }
-
     /// A mouse button or finger at a place of the page.
     pub fn tap(&self, x: f64, y: f64) {
         for kind in ["mousePressed", "mouseReleased"] {
