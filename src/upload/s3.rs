@@ -21,7 +21,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion};
 use tokio::runtime::Runtime;
 
-use super::https;
+use super::https::{self, Https};
 use super::remote::{Put, PutError, Remote, Stored};
 use super::suffix;
 use line::{Line, Said};
@@ -52,7 +52,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct S3 {
     runtime: Runtime,
-    line: Line,
+    https: Https,
     plain_http: bool,
     options: Options,
 }
@@ -67,14 +67,14 @@ impl S3 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             runtime: runtime.map_err(|error| format!("no event loop: {error}"))?,
-            line: Line::new(https::client(options.ca_file.as_deref())?, options.stall),
+            https: Https::new(options.ca_file.as_deref())?,
             plain_http: url.scheme() == "http",
             options,
         })
     }
 
     /// With the keys as the files hold them now, so a new one counts without a restart.
-    fn store(&self) -> Result<AmazonS3, PutError> {
+    fn store(&self, line: &Line) -> Result<AmazonS3, PutError> {
         let options = &self.options;
         AmazonS3Builder::new()
             .with_endpoint(options.endpoint.trim_end_matches('/'))
@@ -83,7 +83,7 @@ impl S3 {
             .with_access_key_id(key(&options.access_key_file)?)
             .with_secret_access_key(key(&options.secret_key_file)?)
             .with_allow_http(self.plain_http)
-            .with_http_connector(self.line.clone())
+            .with_http_connector(line.clone())
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .build()
             .map_err(|error| PutError::Account { cause: format!("S3: {error}") })
@@ -96,7 +96,9 @@ impl Remote for S3 {
             Put::Replace { revision } => revision.as_deref(),
             Put::Add => None,
         };
-        let bucket = Bucket { store: self.store()?, line: &self.line };
+        let client = self.https.client().map_err(|cause| PutError::Account { cause: format!("S3: {cause}") })?;
+        let line = Line::new(client, self.options.stall);
+        let bucket = Bucket { store: self.store(&line)?, line: &line };
         self.runtime.block_on(async {
             for name in suffix::candidates(path) {
                 let key = format!("{}{name}", self.options.prefix);
