@@ -103,8 +103,8 @@ impl Remote for S3 {
             for name in suffix::candidates(path) {
                 let key = format!("{}{name}", self.options.prefix);
                 let key = Path::parse(&key).map_err(|error| PutError::Refused { cause: format!("S3: {error}") })?;
-                if let Some(revision) = bucket.put(&key, &bytes, revision).await? {
-                    return Ok(Stored { path: name, revision: Some(revision) });
+                if let Outcome::Stored { etag } = bucket.put(&key, &bytes, revision).await? {
+                    return Ok(Stored { path: name, revision: etag });
                 }
             }
             Err(PutError::Refused { cause: format!("{path} and all names like it are taken by other files") })
@@ -129,15 +129,24 @@ enum Name {
     Unknown,
 }
 
+/// What became of a name.
+enum Outcome {
+    Stored {
+        etag: Option<String>,
+    },
+    /// Something else has it.
+    Taken,
+}
+
 impl Bucket<'_> {
-    /// Stores it under a name. Answers the ETag; `None` where something else has the name.
-    async fn put(&self, key: &Path, bytes: &Bytes, revision: Option<&str>) -> Result<Option<String>, PutError> {
+    /// Stores it under a name.
+    async fn put(&self, key: &Path, bytes: &Bytes, revision: Option<&str>) -> Result<Outcome, PutError> {
         let name = self.look(key).await?;
         let mode = match (&name, revision) {
             (Name::Taken { etag: Some(etag), .. }, Some(revision)) if etag == revision => update(revision),
             (Name::Unknown, Some(revision)) => update(revision),
             (Name::Free | Name::Unknown, _) => PutMode::Create,
-            (Name::Taken { bytes: there, .. }, _) if *there != bytes.len() as u64 => return Ok(None),
+            (Name::Taken { bytes: there, .. }, _) if *there != bytes.len() as u64 => return Ok(Outcome::Taken),
             (Name::Taken { .. }, _) => return self.same(key, bytes).await,
         };
         let put = |mode| self.store.put_opts(key, bytes.clone().into(), PutOptions::from(mode));
@@ -148,7 +157,7 @@ impl Bucket<'_> {
             stored = put(PutMode::Overwrite).await;
         }
         match stored {
-            Ok(put) => Ok(put.e_tag.or(Some(String::new()))),
+            Ok(put) => Ok(Outcome::Stored { etag: put.e_tag }),
             // Taken since the look, or by what an answer was lost for.
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => self.same(key, bytes).await,
             Err(error) => Err(self.failed(&error)),
@@ -165,18 +174,18 @@ impl Bucket<'_> {
         }
     }
 
-    /// The ETag of what has the name, if it is these bytes.
-    async fn same(&self, key: &Path, bytes: &Bytes) -> Result<Option<String>, PutError> {
+    /// Whether what has the name is these bytes.
+    async fn same(&self, key: &Path, bytes: &Bytes) -> Result<Outcome, PutError> {
         self.line.expect(bytes.len());
         let there = match self.store.get(key).await {
             Ok(there) => there,
             // Not ours to read.
-            Err(Error::PermissionDenied { .. }) => return Ok(None),
+            Err(Error::PermissionDenied { .. }) => return Ok(Outcome::Taken),
             Err(error) => return Err(self.failed(&error)),
         };
         let etag = there.meta.e_tag.clone();
         let same = there.bytes().await.map_err(|error| self.failed(&error))? == *bytes;
-        Ok(same.then(|| etag.unwrap_or_default()))
+        Ok(if same { Outcome::Stored { etag } } else { Outcome::Taken })
     }
 
     fn failed(&self, error: &Error) -> PutError {
