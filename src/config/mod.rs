@@ -2,13 +2,15 @@
 //!
 //! Fixed while the program runs; what the web may change is in `settings`. Here are the checked types and their
 //! defaults. How the file is written is in `file`, what makes a value acceptable in `check` and `value`, how a fault
-//! is said in `fault`, and the configuration of 1.x in `v1`.
+//! is said in `fault`, uploads in `upload` and `check_upload`, and the configuration of 1.x in `v1`.
 
 pub mod bytes;
 mod check;
+mod check_upload;
 mod fault;
 mod file;
 mod tune;
+mod upload;
 pub mod v1;
 mod value;
 
@@ -25,6 +27,9 @@ pub use fault::{ConfigFaults, Fault};
 pub use tune::{TuningFault, recalled, tuned};
 
 pub use crate::settings::Zone;
+pub use upload::{
+    CameraUpload, Destination, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig,
+};
 pub use value::host_name;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
@@ -46,6 +51,8 @@ pub struct Config {
     pub storage: Storage,
     /// How the API and the web app are reached.
     pub web: Web,
+    /// Where uploads go.
+    pub upload: UploadConfig,
     /// The cameras by name. At least one.
     pub cameras: BTreeMap<String, CameraConfig>,
     /// The camera that is served at `/`: always one of `cameras`.
@@ -94,6 +101,7 @@ impl Config {
         Config {
             storage: Storage { path: data, ..Storage::default() },
             web: Web { listen: Listen::Tcp(listen), ..Web::default() },
+            upload: UploadConfig::default(),
             default_camera: camera.name.clone(),
             cameras: BTreeMap::from([(camera.name.clone(), camera)]),
             log: DEFAULT_LOG.to_owned(),
@@ -236,6 +244,8 @@ pub struct CameraConfig {
     pub disk: StreamConfig,
     /// Live H.264 of a camera that gives JPEGs.
     pub live: StreamConfig,
+    /// What is uploaded; `None`: nothing.
+    pub upload: Option<CameraUpload>,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
     /// The light, the light sensor and the servo that go with it. At most one camera has them.
@@ -260,6 +270,11 @@ impl Default for Microcontroller {
 }
 
 impl CameraConfig {
+    /// Its folder in the stores that uploads go to: the label, as far as every store takes it.
+    pub fn upload_folder(&self) -> String {
+        value::upload_folder(self)
+    }
+
     /// A camera with every default; its label is its name.
     pub fn new(name: &str, source: Source) -> Self {
         Self {
@@ -274,6 +289,7 @@ impl CameraConfig {
             zones: Vec::new(),
             disk: StreamConfig::default(),
             live: StreamConfig::default(),
+            upload: None,
             record_always: false,
             microcontroller: None,
         }

@@ -13,6 +13,7 @@ use super::Web;
 use super::cameras::rounded;
 use super::extract::blocking;
 use super::problem::Problem;
+use super::uploads::UploadHealth;
 use crate::pipeline::{self, CameraHandle, EncodeMode};
 use crate::pki::Certificate;
 use crate::recording::store::Space;
@@ -29,19 +30,22 @@ pub(super) struct Health {
     /// The server's certificate of the daemon's own TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<ServerCertificate>,
+    /// One for each store that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploads: Option<UploadHealth>,
     /// Whether the wall clock is set by the network; unknown without systemd's time service.
     clock_synchronised: Option<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(super) enum Verdict {
     Ok,
     Failing,
 }
 
 impl Verdict {
-    fn of(ok: bool) -> Self {
+    pub(super) fn of(ok: bool) -> Self {
         if ok { Verdict::Ok } else { Verdict::Failing }
     }
 }
@@ -105,15 +109,18 @@ fn check(web: &Web) -> Health {
         }
     };
     let certificate = web.options.listen_tls.as_ref().map(|tls| certificate(&tls.certificate, Timestamp::now()));
+    let uploads = web.uploads.as_ref().map(|uploads| UploadHealth::of(&uploads.report()));
     let ok = disk.status == Verdict::Ok
         && certificate.as_ref().is_none_or(|certificate| certificate.status == Verdict::Ok)
-        && cameras.iter().all(|camera| camera.status == Verdict::Ok);
+        && cameras.iter().all(|camera| camera.status == Verdict::Ok)
+        && uploads.as_ref().is_none_or(|uploads| uploads.status == Verdict::Ok);
     Health {
         status: Verdict::of(ok),
         version: env!("CARGO_PKG_VERSION"),
         cameras,
         disk,
         certificate,
+        uploads,
         clock_synchronised: crate::clock::synchronised(),
     }
 }

@@ -10,6 +10,7 @@
 //! | `mjpeg`, `live`, `snapshot` | live pictures |
 //! | `events` | what happens, as server-sent events |
 //! | `health`, `metrics` | evidence for people and for monitoring |
+//! | `uploads` | how uploads stand, for `recordings`, `health` and `metrics` |
 //! | `page` | the embedded web app |
 //! | `identity` | who asks |
 //! | `tls` | the daemon's own TLS |
@@ -31,6 +32,7 @@ use crate::config::{Config, Web as Options};
 use crate::feed::Feed;
 use crate::pipeline::CameraHandle;
 use crate::recording::store::Store;
+use crate::upload::Uploads;
 
 mod access;
 mod cameras;
@@ -51,6 +53,7 @@ mod recordings;
 mod snapshot;
 mod thumbnail;
 mod tls;
+mod uploads;
 mod video;
 
 pub use listen::{ListenError, Listener};
@@ -70,6 +73,8 @@ pub struct Web {
     listeners: Arc<Semaphore>,
     /// Place for whoever makes a thumbnail.
     thumbnails: Semaphore,
+    /// Where something is uploaded.
+    uploads: Option<Arc<Uploads>>,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
@@ -95,8 +100,15 @@ impl Web {
             feed,
             listeners: Arc::new(Semaphore::new(events::LISTENERS)),
             thumbnails: Semaphore::new(1),
+            uploads: None,
             closing,
         }
+    }
+
+    /// Shows how uploads stand too.
+    pub fn with_uploads(mut self, uploads: Option<Arc<Uploads>>) -> Self {
+        self.uploads = uploads;
+        self
     }
 
     /// Resolves when the daemon ends.

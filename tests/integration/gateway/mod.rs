@@ -264,6 +264,11 @@ fn next_picture(stream: &mut impl BufRead) -> Duration {
     }
 }
 
+/// The next line that has this in it; `None` when there is none any more.
+fn line_with(stream: &mut impl BufRead, part: &str) -> Option<String> {
+    stream.lines().map_while(Result::ok).find(|line| line.contains(part))
+}
+
 struct Watching(Child, BufReader<std::process::ChildStdout>);
 
 impl Watching {
@@ -314,6 +319,24 @@ fn live_pictures_pass_while_they_are_live_and_slow_clients_hold_nobody_up() {
         let late = next_picture(&mut watching.1);
         assert!(late < Duration::from_secs(3), "a picture was on its way for {late:?}");
     }
+    // An event is a few bytes, and is told at once.
+    let olga = owner.client("olga", Role::Operator);
+    for path in ["/api/events", "/cameras/front/api/events"] {
+        let mut told = Watching::start(desk.curl(Some(&anna), path));
+        assert!(line_with(&mut told.1, "event: state").is_some());
+        for (order, state) in [("stop", "paused"), ("start", "monitoring")] {
+            let ordered = Instant::now();
+            assert_eq!(desk.ask(Some(&olga), "POST", &format!("/api/{order}"), &[]).0, 200);
+            assert!(line_with(&mut told.1, state).is_some(), "{path}: {state}");
+            // Sooner than the next sign of life, which would push it out of a buffer.
+            assert!(ordered.elapsed() < Duration::from_secs(10), "{path}: {:?}", ordered.elapsed());
+        }
+    }
+    let mut live = Watching::start(desk.curl(Some(&anna), "/live.mp4"));
+    let mut begin = [0; 8];
+    live.1.read_exact(&mut begin).unwrap();
+    assert_eq!(&begin[4..], b"ftyp");
+
     let mut said = Vec::new();
     hesitant.stdout.take().unwrap().read_to_end(&mut said).unwrap();
     hesitant.wait().unwrap();
