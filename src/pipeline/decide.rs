@@ -206,7 +206,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::config::{CameraConfig, Source};
+    use crate::camera::Source;
+    use crate::config::CameraConfig;
     use crate::ring::Ring;
     use crate::serial::Client;
     use crate::settings::StoredSettings;
@@ -217,7 +218,7 @@ mod tests {
     /// A room; from `SWITCHED_S` on a reflection wanders over its wall for two seconds, as when a lamp warms up and a camera follows.
     fn room(s: f64) -> Luma {
         let (width, height) = (128, 72);
-        let glint = (SWITCHED_S..SWITCHED_S + 2.0).contains(&s).then(|| ((s - SWITCHED_S) * 16.0) as usize);
+        let glint = (SWITCHED_S..SWITCHED_S + 2.0).contains(&s).then_some(((s - SWITCHED_S) * 16.0) as usize);
         let level = |x: usize, y: usize| {
             let lit = glint.is_some_and(|left| (left..left + 8).contains(&x) && (30..52).contains(&y));
             if lit { 250 } else { 90 + 30 * ((x / 9 + y / 7) % 2) as u8 }

@@ -1,5 +1,6 @@
 //! Is everything as it should be, with the evidence: for people and for whatever watches the daemon.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -54,6 +55,8 @@ struct Camera {
     /// How the encoders are used, and how many times faster than real time they are.
     encode_mode: EncodeMode,
     encode_speed: Option<f32>,
+    /// What encodes each stream, or did last: `hardware` or `software`.
+    encoders: BTreeMap<&'static str, &'static str>,
 }
 
 #[derive(Serialize)]
@@ -108,6 +111,7 @@ fn camera(camera: &CameraHandle) -> Camera {
         fps: rounded(status.fps),
         encode_mode: status.encode_mode,
         encode_speed: status.encode_speed.map(rounded),
+        encoders: status.encoders.into_iter().map(|(stream, kind)| (stream, kind.name())).collect(),
     }
 }
 
