@@ -5,6 +5,8 @@
 //! How strong the noise is, is measured anew in every frame, and without noise nothing is changed. Rotation and levels are
 //! in [`crate::picture`].
 
+use std::sync::Arc;
+
 use crate::media::{Frame, FramePool};
 
 /// Samples within this of what they were are moved by a quarter of the difference, at most; a faint thing that moves has to
@@ -18,7 +20,7 @@ const BLOCK: usize = 16;
 pub struct Denoiser {
     pool: FramePool,
     /// What was given last.
-    steady: Option<Frame>,
+    steady: Option<Arc<Frame>>,
     /// How many blocks differ by how much on average, in quarters of a level.
     blocks: Vec<u32>,
 }
@@ -29,26 +31,18 @@ impl Denoiser {
         Self::default()
     }
 
-    /// The frame without noise, its moment kept. It stays until the next call.
-    pub fn reduce(&mut self, frame: &Frame) -> &Frame {
-        let steady = match self.steady.take() {
-            Some(mut steady) if steady.size() == frame.size() => {
-                let reach = reach(noise(&mut self.blocks, frame, &steady));
-                steady.moment = frame.moment;
-                if reach == 0 {
-                    steady.data_mut().copy_from_slice(frame.data());
-                } else {
-                    follow(steady.data_mut(), frame.data(), reach);
-                }
-                steady
+    /// The frame without noise, its moment kept; the frame itself where there is nothing to take out.
+    pub fn reduce(&mut self, frame: &Arc<Frame>) -> Arc<Frame> {
+        let before = self.steady.take().filter(|before| before.size() == frame.size());
+        let reached = before.and_then(|before| match reach(noise(&mut self.blocks, frame, &before)) {
+            0 => None,
+            reach => {
+                let mut steady = self.pool.frame(frame.size(), frame.moment);
+                follow(steady.data_mut(), before.data(), frame.data(), reach);
+                Some(Arc::new(steady))
             }
-            _ => {
-                let mut first = self.pool.frame(frame.size(), frame.moment);
-                first.data_mut().copy_from_slice(frame.data());
-                first
-            }
-        };
-        self.steady.insert(steady)
+        });
+        Arc::clone(self.steady.insert(reached.unwrap_or_else(|| Arc::clone(frame))))
     }
 }
 
@@ -83,11 +77,11 @@ fn reach(quarters: u32) -> u8 {
     if quarters < 4 { 0 } else { (quarters / 2).min(MOST.into()) as u8 }
 }
 
-/// Moves samples towards what they are now: a quarter of the way within `reach`, half within twice that, all beyond.
-/// Rounded alike in both directions, and a difference of one stays, so that what stands still comes to rest.
-fn follow(steady: &mut [u8], now: &[u8], reach: u8) {
-    for (steady, now) in steady.iter_mut().zip(now) {
-        let away = now.abs_diff(*steady);
+/// Moves samples from what they were towards what they are now: a quarter of the way within `reach`, half within twice that,
+/// all beyond. Rounded alike in both directions, and a difference of one stays, so that what stands still comes to rest.
+fn follow(steady: &mut [u8], before: &[u8], now: &[u8], reach: u8) {
+    for ((steady, before), now) in steady.iter_mut().zip(before).zip(now) {
+        let away = now.abs_diff(*before);
         let step = if away <= reach {
             (away + 2) / 4
         } else if away <= 2 * reach {
@@ -95,7 +89,7 @@ fn follow(steady: &mut [u8], now: &[u8], reach: u8) {
         } else {
             away
         };
-        *steady = if now > steady { *steady + step } else { *steady - step };
+        *steady = if now > before { *before + step } else { *before - step };
     }
 }
 
@@ -108,7 +102,7 @@ mod tests {
     const SIZE: Resolution = Resolution::new(160, 96);
 
     /// Frame `n`: grey, with noise of so many levels to either side, and a square of `contrast` that moves.
-    fn frame(pool: &FramePool, n: usize, noise: i32, contrast: i32) -> Frame {
+    fn frame(pool: &FramePool, n: usize, noise: i32, contrast: i32) -> Arc<Frame> {
         let moment = Moment { pts: Pts(n as i64), wall: jiff::Timestamp::UNIX_EPOCH, brightness: None };
         let mut frame = pool.frame(SIZE, moment);
         let mut seed = (n as u32 + 1).wrapping_mul(747_796_405) | 1;
@@ -120,7 +114,7 @@ mod tests {
             let square = (4 * n..4 * n + 24).contains(&x) && (30..54).contains(&y);
             *sample = (100 + (seed >> 8) as i32 % (2 * noise + 1) - noise + contrast * i32::from(square)) as u8;
         }
-        frame
+        Arc::new(frame)
     }
 
     fn mean_error(frame: &Frame, n: usize, contrast: i32) -> f32 {
@@ -140,7 +134,7 @@ mod tests {
             assert_eq!(steady.moment, noisy.moment);
             if n > 10 {
                 before += mean_error(&noisy, n, 0);
-                after += mean_error(steady, n, 0);
+                after += mean_error(&steady, n, 0);
             }
         }
         assert!(after < before / 2.0, "{before} became {after}");
@@ -179,14 +173,15 @@ mod tests {
         denoiser.reduce(&frame(&pool, 0, 3, 0));
         let mut turned = pool.frame(SIZE.turned(), frame(&pool, 1, 0, 0).moment);
         turned.data_mut().fill(7);
+        let turned = Arc::new(turned);
         assert!(denoiser.reduce(&turned).data() == turned.data());
     }
 
     #[test]
     fn steps_are_alike_in_both_directions_and_pass_by_nothing() {
         for now in 0..=255u8 {
-            let mut steady: Vec<u8> = (0..=255).collect();
-            follow(&mut steady, &[now; 256], MOST);
+            let (before, mut steady): (Vec<u8>, _) = ((0..=255).collect(), [0; 256]);
+            follow(&mut steady, &before, &[now; 256], MOST);
             for (was, is) in (0..=255u8).zip(steady) {
                 assert!(is.abs_diff(now) <= was.abs_diff(now), "{was} to {now}: {is}");
                 assert!(was.abs_diff(now) <= 2 * MOST || is == now, "{was} to {now}: {is}");
