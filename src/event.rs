@@ -4,6 +4,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
 use crate::media::{Frame, Moment, Pts, Region};
 
 /// What made an event start.
@@ -60,6 +62,8 @@ pub struct Event {
     pub regions: Vec<Region>,
     /// The picture that triggered.
     pub picture: Option<Arc<Frame>>,
+    /// The same as a JPEG, with what changed outlined: made by whoever needs it first. `None` within: it cannot be made.
+    pub jpeg: OnceLock<Option<Bytes>>,
     /// Set once, when the event has ended.
     pub end: OnceLock<End>,
 }

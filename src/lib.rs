@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod event;
 pub mod media;
+pub mod role;
 pub mod settings;
 
 // Pure: pictures and streams, and what is told of them.
@@ -30,6 +31,7 @@ pub mod motion;
 pub mod codec;
 pub mod fan;
 pub mod machine;
+pub mod pki;
 pub mod recording;
 pub mod serial;
 pub mod upload;

@@ -7,15 +7,25 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up. A module may use its own layer and those before it; in the layer of edges, only itself.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("data", &["media", "settings", "clock", "event"]),
+    ("data", &["media", "role", "settings", "clock", "event"]),
     ("pure: pictures and streams", &["feed", "h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
     ("camera", &["camera"]),
     ("config", &["config"]),
     (
         "pure: decisions and formats",
-        &["motion", "recording/policy", "recording/index", "upload/join", "upload/manifest", "upload/seal"],
+        &[
+            "motion",
+            "recording/policy",
+            "recording/index",
+            "upload/cut",
+            "upload/item",
+            "upload/join",
+            "upload/manifest",
+            "upload/seal",
+            "upload/suffix",
+        ],
     ),
-    ("edges", &["codec", "fan", "machine", "recording", "serial", "upload"]),
+    ("edges", &["codec", "fan", "machine", "pki", "recording", "serial", "upload"]),
     ("pipeline", &["pipeline", "replay"]),
     ("web", &["web"]),
     ("cli", &["cli"]),
@@ -31,7 +41,13 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("jpeg_encoder", "codec/jpeg"),
     ("image", "codec/still"),
     ("v4l", "camera/v4l2"),
+    // One looks, one uploads.
     ("reqwest", "camera"),
+    ("reqwest", "upload/https"),
+    ("reqwest", "upload/dropbox"),
+    ("reqwest", "upload/s3/line"),
+    ("object_store", "upload/s3"),
+    ("quick_xml", "upload/s3/line"),
     ("serialport", "serial/port"),
     ("rppal", "fan"),
     ("gpiocdev", "fan"),
@@ -43,6 +59,10 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("fernet", "upload/seal"),
     ("rsa", "upload/seal"),
     ("x509_cert", "upload/seal"),
+    ("rcgen", "pki"),
+    ("x509_parser", "pki"),
+    ("p12_keystore", "pki"),
+    ("tokio_rustls", "web/tls"),
     ("axum", "web"),
     ("clap", "cli"),
 ];

@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand};
 pub mod check_config;
 pub mod convert_config;
 pub mod demo;
+pub mod dropbox_login;
 pub mod fan;
+pub mod pki;
 pub mod probe;
 pub mod replay;
 pub mod run;
@@ -40,6 +42,10 @@ enum Command {
     Serial(serial::Args),
     /// Switch the fan by the processor's temperature
     Fan(fan::Args),
+    /// Make, renew, revoke and list the owner's certificates
+    Pki(pki::Args),
+    /// Let the cameras upload to your Dropbox: get the refresh token, once
+    DropboxLogin(dropbox_login::Args),
     /// Open downloaded uploads: a video that plays for each event, and the picture that triggered it
     Unseal(unseal::Args),
 }
@@ -88,6 +94,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Probe(args) => probe::run(args),
         Command::Serial(args) => serial::run(args),
         Command::Fan(args) => fan::run(args),
+        Command::Pki(args) => pki::run(args),
+        Command::DropboxLogin(args) => dropbox_login::run(args),
         Command::Unseal(args) => unseal::run(args),
     }
 }

@@ -64,6 +64,13 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let listener = Listener::bind(&config.web)
         .map_err(|e| CliError::Failed(format!("cannot listen on {}: {e}", config.web.listen)))?;
     let address = listener.to_string();
+    let mut listeners = vec![listener];
+    if let Some(tls) = &config.web.listen_tls {
+        let listener = Listener::bind_tls(tls)
+            .map_err(|e| CliError::Failed(format!("cannot listen on {} for TLS: {e}", tls.address)))?;
+        tracing::info!("listening on {listener}");
+        listeners.push(listener);
+    }
 
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| CliError::Failed(e.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| CliError::Failed(e.to_string()))?;
@@ -73,7 +80,7 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let (stop, stopped) = watch::channel(false);
     let feed = Arc::new(Feed::default());
     let web = Web::new(&config, Arc::clone(&store), feed, handles.clone(), stopped);
-    let server = tokio::spawn(web::serve(listener, web));
+    let server = tokio::spawn(web::serve(listeners, web));
     let keeper = Keeper::start(Arc::clone(&store), config.storage.clone())?;
     let watchdog = tokio::spawn(feed_watchdog(handles));
 

@@ -97,8 +97,7 @@ fn load_key(file: &Path, passphrase_file: Option<&Path>) -> Result<PrivateKey, C
 }
 
 fn bytes(event: &EventFiles) -> u64 {
-    let files = event.chunks.values().chain(&event.manifest).chain(&event.trigger);
-    files.filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.len()).sum()
+    event.files().filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.len()).sum()
 }
 
 /// Drawn on standard error, where that is a terminal.

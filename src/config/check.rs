@@ -9,17 +9,19 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::fault::{self, Faults};
-use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, StreamTable, ZoneTable};
+use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, ZoneTable};
 use super::value::{
-    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, host_name, log_filter, number, one_line, polygon,
-    resolution, rotation, time_format, whole,
+    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, log_filter, number, one_line, polygon, resolution,
+    rotation, time_format, whole,
 };
 use super::{
-    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Listen, Microcontroller, MotionConfig, Storage,
-    StreamConfig, Web, Zone, bytes,
+    Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Microcontroller, MotionConfig, Storage, StreamConfig,
+    UploadConfig, Zone, bytes,
 };
 use crate::camera::Source;
 use crate::media::Resolution;
+
+mod web;
 
 /// Less than this is gone in seconds.
 const MIN_STORAGE_BYTES: u64 = 10_000_000;
@@ -34,30 +36,32 @@ pub(super) fn config(file: &FileTable, folder: &Path, faults: &mut Faults) -> Op
     let mut check = Check { folder, faults };
     let storage = check.storage(file);
     let web = check.web(file);
+    let upload = check.upload(&file.upload);
     let log = check.field("log", &file.log, DEFAULT_LOG.to_owned(), |log| log_filter(log));
     let cameras: BTreeMap<String, CameraConfig> = file
         .cameras
         .iter()
         .take(MAX_CAMERAS)
-        .map(|(name, table)| (name.get_ref().clone(), check.camera(name, table)))
+        .map(|(name, table)| (name.get_ref().clone(), check.camera(name, table, &upload)))
         .collect();
     if let Some((name, _)) = file.cameras.iter().nth(MAX_CAMERAS) {
         check.faults.key("cameras", name.span(), format!("more than {MAX_CAMERAS} cameras"));
     }
     check.devices(file, &cameras);
     check.one_microcontroller(file);
+    check.upload_folders(file, &cameras);
     let default_camera = check.default_camera(file)?;
-    Some(Config { storage, web, cameras, default_camera, log })
+    Some(Config { storage, web, upload, cameras, default_camera, log })
 }
 
-struct Check<'a, 'b> {
-    folder: &'a Path,
-    faults: &'a mut Faults<'b>,
+pub(super) struct Check<'a, 'b> {
+    pub(super) folder: &'a Path,
+    pub(super) faults: &'a mut Faults<'b>,
 }
 
 impl Check<'_, '_> {
     /// The converted value of a key, or the default where it is left out or wrong.
-    fn field<T, U>(
+    pub(super) fn field<T, U>(
         &mut self,
         key: &str,
         field: &Field<T>,
@@ -101,33 +105,7 @@ impl Check<'_, '_> {
         }
     }
 
-    fn web(&mut self, file: &FileTable) -> Web {
-        let table = &file.web;
-        let default = Web::default();
-        let insecure_listen =
-            self.field("web.insecure_listen", &table.insecure_listen, default.insecure_listen, |&v| Ok(v));
-        let folder = self.folder;
-        let listen = self.field("web.listen", &table.listen, default.listen, |text| match text.parse::<Listen>()? {
-            Listen::Unix(path) => Ok(Listen::Unix(folder.join(path))),
-            Listen::Tcp(address) if !address.ip().is_loopback() && !insecure_listen => {
-                Err("would serve everyone in reach without encryption: listen on 127.0.0.1 behind a proxy, or set \
-                     web.insecure_listen = true"
-                    .to_owned())
-            }
-            listen => Ok(listen),
-        });
-        let mut hosts = Vec::new();
-        for (n, host) in table.hosts.iter().enumerate() {
-            match host_name(host.get_ref()) {
-                Ok(host) => hosts.push(host),
-                Err(reason) => self.faults.value(&format!("web.hosts[{n}]"), host.span(), reason),
-            }
-        }
-        let web_app = self.field("web.web_app", &table.web_app, default.web_app, |&v| Ok(v));
-        Web { listen, web_app, hosts, insecure_listen }
-    }
-
-    fn camera(&mut self, name: &Spanned<String>, table: &CameraTable) -> CameraConfig {
+    fn camera(&mut self, name: &Spanned<String>, table: &CameraTable, upload: &UploadConfig) -> CameraConfig {
         let key = format!("cameras.{}", name.get_ref().escape_debug());
         if let Err(reason) = camera_name(name.get_ref()) {
             self.faults.key(&key, name.span(), reason);
@@ -139,9 +117,9 @@ impl Check<'_, '_> {
         // What a network camera or a clip gives is only known once it runs.
         let known = !matches!(default.source, Source::Http { .. } | Source::Clip { .. });
         let whole_size = known.then_some(size);
-        let disk = self.stream(&format!("{key}.disk"), &table.disk, default.disk, whole_size);
+        let disk = self.stream(&format!("{key}.disk"), (&table.disk.size, &table.disk.kbit), default.disk, whole_size);
         // Like the recording, so that while it is recorded nothing is encoded for viewers.
-        let live = self.stream(&format!("{key}.live"), &table.live, disk.clone(), whole_size);
+        let live = self.stream(&format!("{key}.live"), (&table.live.size, &table.live.kbit), disk.clone(), whole_size);
         CameraConfig {
             label: self.field(&format!("{key}.label"), &table.label, default.label, |label| one_line(label)),
             size,
@@ -152,6 +130,7 @@ impl Check<'_, '_> {
             zones: self.zones(&key, &table.zones),
             disk,
             live,
+            upload: table.upload.as_ref().map(|table| self.camera_upload(&key, table, upload, whole_size)),
             record_always: self.field(
                 &format!("{key}.record_always"),
                 &table.record_always,
@@ -314,15 +293,15 @@ impl Check<'_, '_> {
         zones
     }
 
-    /// `whole_size`: the camera's, where it is known.
-    fn stream(
+    /// The size and bit rate of one encoding, in the table `key`. `whole_size`: the camera's, where it is known.
+    pub(super) fn stream(
         &mut self,
         key: &str,
-        table: &StreamTable,
+        (size, kbit): (&Field<String>, &Field<i64>),
         default: StreamConfig,
         whole_size: Option<Resolution>,
     ) -> StreamConfig {
-        let size = self.field(&format!("{key}.size"), &table.size, default.size, |size| {
+        let size = self.field(&format!("{key}.size"), size, default.size, |size| {
             let size = resolution(size)?;
             let longer = |whole: &Resolution| size.width.max(size.height) > whole.width.max(whole.height);
             if let Some(whole) = whole_size.filter(longer) {
@@ -333,7 +312,7 @@ impl Check<'_, '_> {
             }
             Ok(Some(size))
         });
-        let kbit = self.field(&format!("{key}.kbit"), &table.kbit, default.kbit, |&kbit| whole(kbit, KBIT));
+        let kbit = self.field(&format!("{key}.kbit"), kbit, default.kbit, |&kbit| whole(kbit, KBIT));
         StreamConfig { size, kbit }
     }
 

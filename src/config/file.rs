@@ -24,6 +24,7 @@ pub(super) struct FileTable {
     pub log: Field<String>,
     pub storage: StorageTable,
     pub web: WebTable,
+    pub upload: UploadTable,
     pub cameras: BTreeMap<Spanned<String>, CameraTable>,
 }
 
@@ -40,9 +41,67 @@ pub(super) struct StorageTable {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct WebTable {
     pub listen: Field<String>,
+    pub listen_tls: Option<Spanned<ListenTlsTable>>,
+    pub default_role: Field<String>,
     pub web_app: Field<bool>,
     pub hosts: Vec<Spanned<String>>,
     pub insecure_listen: Field<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct ListenTlsTable {
+    pub address: Field<String>,
+    pub certificate: Field<String>,
+    pub key: Field<String>,
+    pub client_ca: Field<String>,
+    pub crl: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct UploadTable {
+    pub max_spool: Field<String>,
+    pub dropbox: Option<Spanned<DropboxTable>>,
+    pub s3: Option<Spanned<S3Table>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct DropboxTable {
+    pub app_key: Field<String>,
+    pub refresh_token_file: Field<String>,
+    pub app_secret_file: Field<String>,
+    pub token_file: Field<String>,
+    pub api_url: Field<String>,
+    pub content_url: Field<String>,
+    pub max_kb_s: Field<i64>,
+    pub max_day: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct S3Table {
+    pub endpoint: Field<String>,
+    pub region: Field<String>,
+    pub bucket: Field<String>,
+    pub prefix: Field<String>,
+    pub access_key_file: Field<String>,
+    pub secret_key_file: Field<String>,
+    pub max_kb_s: Field<i64>,
+    pub max_day: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct CameraUploadTable {
+    pub size: Field<String>,
+    pub kbit: Field<i64>,
+    pub file_chunk_kb: Field<i64>,
+    pub chunk_seconds: Field<i64>,
+    pub public_key_path: Field<String>,
+    pub seal_trigger: Field<bool>,
+    pub destinations: Field<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -60,6 +119,7 @@ pub(super) struct CameraTable {
     pub zones: Vec<Spanned<ZoneTable>>,
     pub disk: StreamTable,
     pub live: StreamTable,
+    pub upload: Option<Spanned<CameraUploadTable>>,
     pub microcontroller: Option<Spanned<MicrocontrollerTable>>,
 }
 
@@ -109,12 +169,17 @@ pub(super) fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("", fields::<FileTable>()),
         ("storage", fields::<StorageTable>()),
         ("web", fields::<WebTable>()),
+        ("web.listen_tls", fields::<ListenTlsTable>()),
+        ("upload", fields::<UploadTable>()),
+        ("upload.dropbox", fields::<DropboxTable>()),
+        ("upload.s3", fields::<S3Table>()),
         ("cameras.NAME", fields::<CameraTable>()),
         ("cameras.NAME.annotation", fields::<AnnotationTable>()),
         ("cameras.NAME.motion", fields::<MotionTable>()),
         ("cameras.NAME.zones", fields::<ZoneTable>()),
         ("cameras.NAME.disk", fields::<StreamTable>()),
         ("cameras.NAME.live", fields::<StreamTable>()),
+        ("cameras.NAME.upload", fields::<CameraUploadTable>()),
         ("cameras.NAME.microcontroller", fields::<MicrocontrollerTable>()),
     ]
 }

@@ -2,13 +2,15 @@
 //!
 //! Fixed while the program runs; what the web may change is in `settings`. Here are the checked types and their
 //! defaults. How the file is written is in `file`, what makes a value acceptable in `check` and `value`, how a fault
-//! is said in `fault`, and the configuration of 1.x in `v1`.
+//! is said in `fault`, uploads in `upload` and `check_upload`, and the configuration of 1.x in `v1`.
 
 pub mod bytes;
 mod check;
+mod check_upload;
 mod fault;
 mod file;
 mod tune;
+mod upload;
 pub mod v1;
 mod value;
 
@@ -19,11 +21,16 @@ use std::path::{Path, PathBuf};
 
 use crate::camera::Source;
 use crate::media::Resolution;
+use crate::role::Role;
 
 pub use fault::{ConfigFaults, Fault};
 pub use tune::{TuningFault, recalled, tuned};
 
 pub use crate::settings::Zone;
+pub use upload::{
+    CameraUpload, Destination, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig,
+};
+pub use value::host_name;
 
 /// The configuration that `watchtower run` reads unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/watchtower/watchtower.toml";
@@ -44,6 +51,8 @@ pub struct Config {
     pub storage: Storage,
     /// How the API and the web app are reached.
     pub web: Web,
+    /// Where uploads go.
+    pub upload: UploadConfig,
     /// The cameras by name. At least one.
     pub cameras: BTreeMap<String, CameraConfig>,
     /// The camera that is served at `/`: always one of `cameras`.
@@ -92,6 +101,7 @@ impl Config {
         Config {
             storage: Storage { path: data, ..Storage::default() },
             web: Web { listen: Listen::Tcp(listen), ..Web::default() },
+            upload: UploadConfig::default(),
             default_camera: camera.name.clone(),
             cameras: BTreeMap::from([(camera.name.clone(), camera)]),
             log: DEFAULT_LOG.to_owned(),
@@ -125,6 +135,10 @@ impl Default for Storage {
 pub struct Web {
     /// Where the daemon listens.
     pub listen: Listen,
+    /// Where it listens for TLS besides.
+    pub listen_tls: Option<ListenTls>,
+    /// What the holder of a certificate without a role may do.
+    pub default_role: Role,
     /// Whether `/` serves the web app.
     pub web_app: bool,
     /// Host names, besides loopback's, that a request over TCP may be for. In lower case.
@@ -135,8 +149,30 @@ pub struct Web {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { listen: Listen::default(), web_app: true, hosts: Vec::new(), insecure_listen: false }
+        Self {
+            listen: Listen::default(),
+            listen_tls: None,
+            default_role: Role::Viewer,
+            web_app: true,
+            hosts: Vec::new(),
+            insecure_listen: false,
+        }
     }
+}
+
+/// The daemon's own TLS, for clients with a certificate. All files are PEM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenTls {
+    /// Where.
+    pub address: SocketAddr,
+    /// The server's certificate, and what is between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities whose clients are let in.
+    pub client_ca: PathBuf,
+    /// Certificates that they have revoked.
+    pub crl: Option<PathBuf>,
 }
 
 /// An address to listen on.
@@ -208,6 +244,8 @@ pub struct CameraConfig {
     pub disk: StreamConfig,
     /// Live H.264 of a camera that gives JPEGs.
     pub live: StreamConfig,
+    /// What is uploaded; `None`: nothing.
+    pub upload: Option<CameraUpload>,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
     /// The light, the light sensor and the servo that go with it. At most one camera has them.
@@ -232,6 +270,11 @@ impl Default for Microcontroller {
 }
 
 impl CameraConfig {
+    /// Its folder in the stores that uploads go to: the label, as far as every store takes it.
+    pub fn upload_folder(&self) -> String {
+        value::upload_folder(self)
+    }
+
     /// A camera with every default; its label is its name.
     pub fn new(name: &str, source: Source) -> Self {
         Self {
@@ -246,6 +289,7 @@ impl CameraConfig {
             zones: Vec::new(),
             disk: StreamConfig::default(),
             live: StreamConfig::default(),
+            upload: None,
             record_always: false,
             microcontroller: None,
         }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::value;
-use super::{CameraConfig, MotionConfig};
+use super::{CameraConfig, FILE_CHUNK_KB, MotionConfig};
 use crate::camera::Source;
 use crate::media::Resolution;
 
@@ -59,6 +59,15 @@ struct Old {
     notes: Vec<String>,
 }
 
+/// Of the pictures in 1.x.
+struct Sizes {
+    /// The largest that any destination asked for.
+    camera: Resolution,
+    /// The recording's, where it is another.
+    disk: Option<Resolution>,
+    upload: Option<Upload>,
+}
+
 /// What is carried over; `None` is left at its default.
 struct Draft {
     name: String,
@@ -69,7 +78,16 @@ struct Draft {
     time_format: Option<String>,
     motion: Vec<(&'static str, f64)>,
     disk_size: Option<Resolution>,
+    upload: Option<Upload>,
     web_app: Option<bool>,
+}
+
+/// What 1.x uploaded to Dropbox.
+#[derive(Default)]
+struct Upload {
+    size: Option<Resolution>,
+    file_chunk_kb: Option<u32>,
+    public_key_path: Option<String>,
 }
 
 impl Old {
@@ -95,7 +113,7 @@ impl Old {
         let label = self.take(&["CAMERA_NAME"], |old| value::one_line(text(old)?));
         let name = label.as_deref().map_or_else(|| "camera".to_owned(), name_of);
         let defaults = CameraConfig::new(&name, Source::Pattern);
-        let (size, disk_size) = self.sizes(defaults.size);
+        let Sizes { camera: size, disk: disk_size, upload } = self.sizes(defaults.size);
         let fps = self.take(&["VIDEO_FRAMERATE"], |old| value::whole(whole(old)?, super::FPS)).unwrap_or(defaults.fps);
         let rotation = self.take(&["VIDEO_ROTATION"], |old| value::rotation(whole(old)?));
         let time_format = self.take(&["VIDEO_DATE_FORMAT"], |old| value::time_format(text(old)?));
@@ -110,15 +128,15 @@ impl Old {
             fps,
             motion,
             disk_size,
+            upload,
             web_app: web_app.filter(|web_app| !web_app),
         }
     }
 
-    /// The camera's size, which in 1.x was the largest that any destination asked for, and that of the recording where it is
-    /// another.
-    fn sizes(&mut self, default: Resolution) -> (Resolution, Option<Resolution>) {
+    fn sizes(&mut self, default: Resolution) -> Sizes {
         let mut sizes: Vec<Resolution> = self.take(&["VIDEO_SIZE"], size).into_iter().collect();
         let mut disk = sizes.first().copied();
+        let mut upload = None;
         // Not by `take`, which repeats what it refuses: here it may be a secret.
         let destinations = match self.keys.remove("DESTINATIONS") {
             Some(Value::Object(destinations)) => destinations,
@@ -137,15 +155,40 @@ impl Old {
             sizes.extend(asked);
             match name.as_str() {
                 "disk" => disk = asked.or(disk),
-                "dropbox" => self.note(
-                    "DESTINATIONS.dropbox: this version does not upload. Keep the access token and the key pair: the \
-                     token is a secret and is not repeated here.",
-                ),
+                "dropbox" => upload = Some(self.dropbox(asked, &destination)),
                 name => self.note(format!("DESTINATIONS.{name}: there is no such destination.")),
             }
         }
         let largest = sizes.into_iter().max_by_key(|size| size.pixels()).unwrap_or(default);
-        (largest, disk.filter(|disk| *disk != largest))
+        Sizes { camera: largest, disk: disk.filter(|disk| *disk != largest), upload }
+    }
+
+    /// Its token is not looked at: it is a secret.
+    fn dropbox(&mut self, size: Option<Resolution>, old: &Value) -> Upload {
+        self.note(
+            "DESTINATIONS.dropbox.token: write the access token into a file of its own, dropbox.token beside the new \
+             configuration; it is a secret and not repeated here. Dropbox gives out no such tokens any more: when it ends, \
+             `watchtower dropbox-login` gets another kind.",
+        );
+        let mut take = |name: &str, read: &dyn Fn(&Value) -> Result<Value, String>| {
+            let value = old.get(name).filter(|value| !value.is_null())?;
+            read(value)
+                .map_err(|reason| {
+                    self.note(format!("DESTINATIONS.dropbox.{name} = {value}: {reason}; the default was taken."))
+                })
+                .ok()
+        };
+        let chunk = take("file_chunk_kb", &|old| value::whole(whole(old)?, FILE_CHUNK_KB).map(Value::from));
+        let key = take("public_key_path", &|old| text(old).map(Value::from));
+        let public_key_path = key.and_then(|key| key.as_str().map(str::to_owned)).filter(|key| !key.is_empty());
+        if public_key_path.is_some() {
+            self.note("The trigger's picture is sealed too now; 1.x uploaded it in clear (seal_trigger = false).");
+        }
+        Upload {
+            size,
+            file_chunk_kb: chunk.and_then(|chunk| chunk.as_u64()).map(|chunk| chunk as u32),
+            public_key_path,
+        }
     }
 
     fn motion(&mut self) -> Vec<(&'static str, f64)> {
@@ -218,7 +261,7 @@ impl Old {
                 name if ["SERVO", "MICRO", "INFRA", "SERIAL"].iter().any(|part| name.starts_with(part)) => {
                     "see [cameras.NAME.microcontroller]: `watchtower serial` owns the port, and the servo has an angle for on and off"
                 }
-                name if name.starts_with("DROPBOX_") => "this version does not upload",
+                name if name.starts_with("DROPBOX_") => "see [upload.dropbox] and [cameras.NAME.upload]",
                 _ => "there is no counterpart",
             };
             self.note(format!("{name}: {reason}."));
@@ -280,6 +323,19 @@ impl Draft {
         }
         if let Some(size) = self.disk_size {
             let _ = writeln!(out, "\n[cameras.{name}.disk]\nsize = \"{size}\"");
+        }
+        if let Some(upload) = &self.upload {
+            let _ = writeln!(out, "\n[cameras.{name}.upload]");
+            if let Some(size) = upload.size {
+                let _ = writeln!(out, "size = \"{size}\"");
+            }
+            if let Some(kb) = upload.file_chunk_kb {
+                let _ = writeln!(out, "file_chunk_kb = {kb}");
+            }
+            if let Some(path) = &upload.public_key_path {
+                let _ = writeln!(out, "public_key_path = {}", quoted(path));
+            }
+            let _ = writeln!(out, "\n[upload.dropbox]\ntoken_file = \"dropbox.token\"");
         }
         out
     }
@@ -356,6 +412,11 @@ mod tests {
         assert_eq!(camera.annotation.time_format, "%d.%m.%Y %H:%M");
         assert_eq!((camera.motion.max_event_time_s, camera.motion.recording_padding_s), (90.0, 4.5));
         assert_eq!((config.web.web_app, config.storage.max_used), (false, Some(0.8)));
+        let upload = camera.upload.as_ref().unwrap();
+        assert_eq!((upload.stream.size, upload.file_chunk_kb), (Some(Resolution::new(1640, 1232)), 1024));
+        assert_eq!(upload.public_key_path.as_deref(), Some(Path::new("/keys/public.pem")));
+        let token_file = "/etc/watchtower/dropbox.token".into();
+        assert_eq!(config.upload.dropbox.unwrap().auth, crate::config::DropboxAuth::Token { token_file });
         let Source::Command(words) = &camera.source else { panic!("{:?}", camera.source) };
         assert_eq!(words[0], "rpicam-vid");
         assert!(words.windows(2).any(|pair| pair == ["--width", "1640"]), "{words:?}");
@@ -386,7 +447,7 @@ mod tests {
     fn a_value_that_is_refused_is_said_and_left_at_its_default() {
         let old = json!({
             "CAMERA_NAME": "room0", "VIDEO_FRAMERATE": 400, "VIDEO_ROTATION": "up", "MAX_EVENT_TIME": 3,
-            "DESTINATIONS": { "disk": { "size": [1641, 1232] }, "ftp": {} }, "WHATEVER": 1
+            "DESTINATIONS": { "disk": { "size": [1641, 1232] }, "ftp": {}, "dropbox": { "file_chunk_kb": 7 } }, "WHATEVER": 1
         });
         let converted = convert(old.to_string().as_bytes()).unwrap();
         let camera = load(&converted).cameras["room0"].clone();
@@ -398,6 +459,7 @@ mod tests {
             "MAX_EVENT_TIME = 3 is not longer than the padding (8 s)",
             "DESTINATIONS.disk.size: width and height must be even",
             "DESTINATIONS.ftp: there is no such destination",
+            "DESTINATIONS.dropbox.file_chunk_kb = 7: must be between 64 and 65536",
             "WHATEVER: there is no counterpart",
         ] {
             assert!(notes.contains(part), "{part} is not in:\n{notes}");

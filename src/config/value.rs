@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
-use super::fault;
+use super::{CameraConfig, fault};
 use crate::media::Resolution;
 
 /// A part of a whole.
@@ -116,6 +116,10 @@ pub fn log_filter(log: &str) -> Result<String, String> {
     }
 }
 
+/// A host's name or address, in lower case.
+///
+/// # Errors
+/// What is wrong with it.
 pub fn host_name(host: &str) -> Result<String, String> {
     let host = host.to_lowercase();
     let label = |label: &str| {
@@ -128,6 +132,29 @@ pub fn host_name(host: &str) -> Result<String, String> {
         return Ok(host);
     }
     Err("is no host name: write the name or address alone, without http://, port or path".to_owned())
+}
+
+/// The beginning of a URL, to which a call's own path is added.
+pub fn base_url(url: &str) -> Result<String, String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
+        None | Some("") => Err("is no address: write https://HOST or http://HOST:PORT".to_owned()),
+        Some(host) if host.contains('@') => Err("must not hold a user or a password".to_owned()),
+        Some(_) if url.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c)) => {
+            Err("must be an address alone, without spaces, ? and #".to_owned())
+        }
+        Some(_) => Ok(url.trim_end_matches('/').to_owned()),
+    }
+}
+
+/// A camera's folder in a store: its label, as far as the stores and the file systems that it may be downloaded to take it.
+pub fn upload_folder(camera: &CameraConfig) -> String {
+    let kept = |c: char| if c.is_control() || "/\\:*?\"<>|".contains(c) { '-' } else { c };
+    let folder: String = camera.label.chars().map(kept).collect();
+    match folder.trim().trim_end_matches(['.', ' ']) {
+        "" => camera.name.clone(),
+        folder => folder.to_owned(),
+    }
 }
 
 pub fn polygon(points: &[[f64; 2]]) -> Result<Vec<[f32; 2]>, String> {

@@ -126,6 +126,8 @@ counters! {
     writer_lapped: Count, "access_units_skipped", "writer_lapped";
     /// Access units that could not be written: the disk refused, or decoding could not start with them.
     writer_skipped: Count, "access_units_skipped", "writer_skipped";
+    /// Access units that had left the ring before they were in the spool.
+    upload_lapped: Count, "access_units_skipped", "upload_lapped";
     /// Times the camera had to be opened again.
     reopened: Count, "camera_reopened", "";
     /// Events that started.

@@ -155,6 +155,7 @@ impl Decider {
                         changed: self.last_sight.changed,
                         regions: self.last_sight.regions.clone(),
                         picture: picture.take().and_then(|make| make()),
+                        jpeg: Default::default(),
                         end: Default::default(),
                     });
                     self.start(shared, &event);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{Counters, Following, Sink};
 use crate::clock;
 use crate::codec::still;
@@ -28,7 +30,8 @@ pub fn sink(config: &CameraConfig, store: &Arc<Store>) -> Sink {
         stream: config.disk.clone(),
         follow: Box::new(move |following: &Following| {
             let Following { event, ring, counters } = following;
-            let recorded = writer.record(event, ring, clock::is_synchronised(), || picture(event, &camera));
+            let recorded =
+                writer.record(event, ring, clock::is_synchronised(), || picture(event, &camera).map(Vec::from));
             if let Err(error) = recorded {
                 tracing::error!(camera, event = event.id, "the event's end is not on disk: {error}");
             }
@@ -67,9 +70,13 @@ impl Totals {
     }
 }
 
-/// The JPEG of the picture that triggered, the changed area outlined.
-fn picture(event: &Event, camera: &str) -> Option<Vec<u8>> {
-    let frame = event.picture.as_ref()?;
-    let made = still::trigger_picture(frame, &event.regions);
-    made.inspect_err(|error| tracing::warn!(camera, event = event.id, "no trigger picture: {error}")).ok()
+/// The JPEG of the picture that triggered, the changed area outlined; made once for all sinks.
+pub(super) fn picture(event: &Event, camera: &str) -> Option<Bytes> {
+    let made = event.jpeg.get_or_init(|| {
+        let made = still::trigger_picture(event.picture.as_ref()?, &event.regions);
+        made.inspect_err(|error| tracing::warn!(camera, event = event.id, "no trigger picture: {error}"))
+            .ok()
+            .map(Bytes::from)
+    });
+    made.clone()
 }

@@ -6,7 +6,7 @@
 //! | `NAME-develop` | `develop`, `prepare`, `decide` | decodes, looks for motion, prepares, feeds the encoders |
 //! | `NAME-encode` | `encode` | one H.264 stream into its ring; one for each stream, and one for live viewers (`live`) |
 //! | `NAME-view` | `view` | JPEGs for viewers |
-//! | `NAME-SINK` | here; the disk's in `disk` | follows events from the ring to the disk; one for each sink |
+//! | `NAME-SINK` | here; `disk`, `upload` | follows events from the ring to disk or spool; one for each sink |
 //!
 //! What they share is in `shared`. How things are decided is in `motion` and `recording::policy`, both pure.
 
@@ -40,6 +40,7 @@ mod shared;
 mod sight;
 pub mod thumbnail;
 mod tune;
+pub mod upload;
 mod view;
 
 pub use counters::Counters;
@@ -139,7 +140,7 @@ pub enum ApplyError {
     Save(io::Error),
 }
 
-/// Whatever consumes a stream: the recording on disk, later an upload.
+/// Whatever consumes a stream: the recording on disk, an upload.
 pub struct Sink {
     /// For the thread's name and the log, at most 8 letters.
     pub name: &'static str,

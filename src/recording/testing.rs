@@ -80,6 +80,7 @@ pub fn event(id: u64) -> Event {
         changed: 0.25,
         regions: Vec::new(),
         picture: None,
+        jpeg: OnceLock::new(),
         end: OnceLock::new(),
     }
 }

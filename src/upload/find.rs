@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::manifest;
+use super::{manifest, suffix};
 
 /// What is there of one event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,37 +15,50 @@ pub struct EventFiles {
     /// Where its result belongs, below the output folder.
     pub target: PathBuf,
     /// `videoN.h264` by its number.
-    pub chunks: BTreeMap<u32, PathBuf>,
+    pub chunks: BTreeMap<u32, Versions>,
     /// The manifest, sealed or not.
-    pub manifest: Option<PathBuf>,
+    pub manifest: Versions,
     /// The picture that triggered, sealed or not.
-    pub trigger: Option<PathBuf>,
+    pub trigger: Versions,
     /// Video files that are not named like a chunk: copies that a sync program has renamed.
     pub strays: Vec<PathBuf>,
+}
+
+/// The files that were meant to have one name: more than one where a stranger's had it when ours went up. Sealed ones come
+/// first, then those with the name itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions(BTreeMap<(bool, u32), PathBuf>);
+
+impl Versions {
+    /// Best guess first.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        self.0.values().map(PathBuf::as_path)
+    }
 }
 
 impl EventFiles {
     fn add(&mut self, file: &Path) {
         let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return };
-        let (plain, sealed) = match name.strip_suffix(manifest::SEALED) {
+        let (meant, version) = suffix::meant(name);
+        let (plain, sealed) = match meant.strip_suffix(manifest::SEALED) {
             Some(plain) => (plain, true),
-            None => (name, false),
+            None => (meant.as_str(), false),
         };
-        let slot = match plain {
+        let versions = match plain {
             manifest::FILE_NAME => &mut self.manifest,
             "trigger.jpg" => &mut self.trigger,
             _ if !name.ends_with(".h264") => return,
-            _ => {
-                match chunk_number(name) {
-                    Some(number) => drop(self.chunks.insert(number, file.to_owned())),
-                    None => self.strays.push(file.to_owned()),
-                }
-                return;
-            }
+            _ => match chunk_number(plain) {
+                Some(number) => self.chunks.entry(number).or_default(),
+                None => return self.strays.push(file.to_owned()),
+            },
         };
-        if slot.is_none() || sealed {
-            *slot = Some(file.to_owned());
-        }
+        versions.0.insert((!sealed, version), file.to_owned());
+    }
+
+    /// Every file that is read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.chunks.values().chain([&self.manifest, &self.trigger]).flat_map(Versions::iter)
     }
 }
 
@@ -74,7 +87,9 @@ pub fn find(paths: &[PathBuf]) -> io::Result<Vec<EventFiles>> {
             events.entry(folder.to_owned()).or_default().add(&path);
         }
     }
-    events.retain(|_, event| !event.chunks.is_empty() || event.trigger.is_some() || !event.strays.is_empty());
+    events.retain(|_, event| {
+        !event.chunks.is_empty() || event.trigger != Versions::default() || !event.strays.is_empty()
+    });
     let several = roots.values().collect::<std::collections::BTreeSet<_>>().len() > 1;
     let mut taken: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for (folder, event) in &mut events {
@@ -133,6 +148,7 @@ mod tests {
         let folder = tree(&[
             "front/2026-01-02/10.00.00/video10.h264",
             "front/2026-01-02/10.00.00/video2.h264",
+            "front/2026-01-02/10.00.00/video2-2.h264",
             "front/2026-01-02/10.00.00/video2 (1).h264",
             "front/2026-01-02/10.00.00/trigger.jpg",
             "front/2026-01-02/10.00.00/trigger.jpg.sealed",
@@ -143,8 +159,12 @@ mod tests {
         let [event] = &events[..] else { panic!("{events:?}") };
         assert_eq!(event.target, Path::new("front/2026-01-02/10.00.00"));
         assert_eq!(event.chunks.keys().copied().collect::<Vec<_>>(), [2, 10]);
-        assert!(event.trigger.as_ref().unwrap().ends_with("trigger.jpg.sealed"));
-        assert!(event.manifest.as_ref().unwrap().ends_with("manifest.json"));
+        let names = |versions: &Versions| -> Vec<String> {
+            versions.iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&event.chunks[&2]), ["video2.h264", "video2-2.h264"]);
+        assert_eq!(names(&event.trigger), ["trigger.jpg.sealed", "trigger.jpg"]);
+        assert_eq!(names(&event.manifest), ["manifest.json"]);
         assert!(event.strays[0].ends_with("video2 (1).h264"));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Which files there are is found in `find`; how chunks become pictures is in `join`.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::find::EventFiles;
+use super::find::{EventFiles, Versions};
 use super::join::{Join, Picture};
 use super::manifest::{self, Manifest};
 use super::seal::{self, PrivateKey};
@@ -76,7 +76,7 @@ pub fn restore(
     fs::create_dir_all(&folder).map_err(|error| RestoreError::Write(folder.clone(), error))?;
 
     let mut pictures = Pictures::new(event, options, progress);
-    if let Some(trigger) = event.trigger.as_deref().and_then(|file| pictures.open(file)) {
+    if let Some(trigger) = pictures.open_first(&event.trigger) {
         let write = |mut file: &File| file.write_all(&trigger);
         place(&folder.join(TRIGGER), options.force, write)?;
     }
@@ -125,7 +125,7 @@ fn place(path: &Path, force: bool, write: impl FnOnce(&File) -> io::Result<()>) 
 
 /// The time in a path that ends `DAY/TIME`; 1970 when it has none.
 fn time_of(event: &EventFiles) -> Timestamp {
-    let file = event.chunks.values().next().and_then(|file| file.parent());
+    let file = event.files().next().and_then(Path::parent);
     let mut names = file.into_iter().flat_map(Path::iter).rev().filter_map(|name| name.to_str());
     let (time, day) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
     DateTime::strptime("%Y-%m-%d %H.%M.%S", format!("{day} {time}"))
@@ -156,7 +156,7 @@ impl<'a> Pictures<'a> {
             key: options.key,
             progress,
             manifest: None,
-            sealed: event.chunks.values().any(|file| begins_sealed(file)),
+            sealed: event.chunks.values().flat_map(Versions::iter).any(begins_sealed),
             join: Join::new(None, options.fps),
             numbers: 0..0,
             ready: VecDeque::new(),
@@ -166,14 +166,7 @@ impl<'a> Pictures<'a> {
                 .map(|file| format!("{} is left out: no chunk has this name", name(file)))
                 .collect(),
         };
-        if let Some(file) = &event.manifest
-            && let Some(json) = pictures.open(file)
-        {
-            match Manifest::from_json(&json) {
-                Ok(manifest) => pictures.manifest = Some(manifest),
-                Err(error) => pictures.faults.push(format!("{} {error}", name(file))),
-            }
-        }
+        pictures.manifest = pictures.read_manifest();
         pictures.join = Join::new(pictures.manifest.as_ref(), options.fps);
         let beyond_found = event.chunks.keys().next_back().map_or(0, |last| last.saturating_add(1));
         let beyond_known = pictures.manifest.as_ref().map_or(0, |m| u32::try_from(m.chunks.len()).unwrap_or(u32::MAX));
@@ -186,6 +179,42 @@ impl<'a> Pictures<'a> {
         let clear = file.extension().is_none_or(|extension| extension != manifest::SEALED.trim_start_matches('.'));
         let opened = self.read(file).and_then(|content| self.unseal(content, clear));
         opened.map_err(|fault| self.faults.push(format!("{} {fault}", name(file)))).ok()
+    }
+
+    /// The first version that opens. Those that do not are a stranger's then, and no faults.
+    fn open_first(&mut self, versions: &Versions) -> Option<Vec<u8>> {
+        let faults = self.faults.len();
+        let opened = versions.iter().find_map(|file| self.open(file));
+        if opened.is_some() {
+            self.faults.truncate(faults);
+        }
+        opened
+    }
+
+    /// The manifest. Of several, the one whose chunks are there.
+    fn read_manifest(&mut self) -> Option<Manifest> {
+        let mut manifests = Vec::new();
+        let faults = self.faults.len();
+        for file in self.event.manifest.iter() {
+            match self.open(file).map(|json| Manifest::from_json(&json)) {
+                Some(Ok(manifest)) => manifests.push(manifest),
+                Some(Err(error)) => self.faults.push(format!("{} {error}", name(file))),
+                None => {}
+            }
+        }
+        if !manifests.is_empty() {
+            self.faults.truncate(faults);
+        }
+        if manifests.len() > 1 {
+            let files = self.event.chunks.values().flat_map(Versions::iter);
+            let there: HashSet<String> =
+                files.filter_map(|file| fs::read(file).ok()).map(|file| manifest::sha256(&file)).collect();
+            let known =
+                |manifest: &Manifest| manifest.chunks.iter().filter(|chunk| there.contains(&chunk.sha256)).count();
+            // Of equals, the first stays first.
+            manifests.sort_by_key(|manifest| std::cmp::Reverse(known(manifest)));
+        }
+        manifests.into_iter().next()
     }
 
     fn read(&mut self, file: &Path) -> Result<Vec<u8>, String> {
@@ -202,20 +231,30 @@ impl<'a> Pictures<'a> {
         }
     }
 
-    fn chunk(&mut self, number: u32, file: &Path) {
+    fn chunk(&mut self, number: u32, versions: &Versions) {
         let entry = self.manifest.as_ref().and_then(|manifest| manifest.chunks.get(number as usize)).cloned();
-        let video = self.read(file).and_then(|content| {
-            if entry.as_ref().is_some_and(|entry| entry.sha256 != manifest::sha256(&content)) {
-                return Err("is damaged, or not the file that was uploaded".to_owned());
+        let mut video = None;
+        let mut faults = Vec::new();
+        for file in versions.iter() {
+            let opened = self.read(file).and_then(|content| match &entry {
+                _ if video.is_some() && entry.is_none() => Err("is left out: another file is this chunk".to_owned()),
+                Some(entry) if entry.sha256 != manifest::sha256(&content) => {
+                    Err("is damaged, or not the file that was uploaded".to_owned())
+                }
+                _ => self.unseal(content, !self.sealed),
+            });
+            match opened {
+                Ok(opened) => video = video.or(Some(opened)),
+                Err(fault) => faults.push(format!("{} {fault}", name(file))),
             }
-            self.unseal(content, !self.sealed)
-        });
+        }
+        // A stranger's file does no harm where the manifest tells ours from it.
+        if video.is_none() || entry.is_none() {
+            self.faults.append(&mut faults);
+        }
         match video {
-            Ok(video) => self.ready.extend(self.join.push(&video)),
-            Err(fault) => {
-                self.faults.push(format!("{} {fault}", name(file)));
-                self.ready.extend(self.join.gap(entry.map(|entry| entry.video_bytes)));
-            }
+            Some(video) => self.ready.extend(self.join.push(&video)),
+            None => self.ready.extend(self.join.gap(entry.map(|entry| entry.video_bytes))),
         }
     }
 
@@ -257,7 +296,7 @@ impl Iterator for Pictures<'_> {
         while self.ready.is_empty() {
             match self.numbers.next() {
                 Some(number) => match self.event.chunks.get(&number) {
-                    Some(file) => self.chunk(number, file),
+                    Some(versions) => self.chunk(number, versions),
                     None => self.missing(number),
                 },
                 None => self.ready.push_back(self.join.finish()?),

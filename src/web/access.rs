@@ -1,8 +1,9 @@
-//! Which requests are let in: the host they are for, the site they come from, and the headers every answer carries.
+//! Which requests are let in: the host they are for, the site they come from, what whoever asks may do, and the headers
+//! every answer carries.
 //!
 //! A route says beside its methods what it does ([`operate`], [`administer`]; everything else only looks), so that a new
 //! one cannot forget the rule. The rule goes by what a request does and not by its method, because 1.x changes state by
-//! GET. Sockets are `listen`'s.
+//! GET. Who asks is found out in `identity`; sockets are `listen`'s.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,16 +21,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 
 use super::Web;
+use super::identity::{Identity, identify};
 use super::problem::{Problem, no_such_method};
+use crate::pki::Certificate;
+use crate::role::Role;
 
 /// How a request reached the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     /// The Unix socket: only the trusted proxy can open it, and what it says of the client counts.
     Proxy,
     /// TCP: anybody, and any name a browser was tricked into resolving to this machine.
     Network,
+    /// The daemon's own TLS, by the client with this certificate. Browsers hold the host's name against the server's.
+    Tls(Arc<Certificate>),
 }
+
+/// What is answered whoever asks, once the connection was let in: whether all is well, and no pictures.
+const OPEN_TO_ALL: [&str; 2] = ["/healthz", "/metrics"];
 
 /// What a request does beyond looking.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +47,15 @@ enum Does {
     Operate,
     /// Changes what is kept or how pictures look: settings, delete.
     Administer,
+}
+
+impl Does {
+    fn needs(self) -> Role {
+        match self {
+            Does::Operate => Role::Operator,
+            Does::Administer => Role::Admin,
+        }
+    }
 }
 
 /// Marks methods that run the camera.
@@ -51,19 +69,37 @@ pub(super) fn administer(methods: MethodRouter<Arc<Web>>) -> MethodRouter<Arc<We
 }
 
 fn changing(does: Does, methods: MethodRouter<Arc<Web>>) -> MethodRouter<Arc<Web>> {
-    methods.route_layer(from_fn(move |transport, request, next| change(does, transport, request, next)))
+    methods.route_layer(from_fn(move |transport, who, request, next| change(does, transport, who, request, next)))
 }
 
-async fn change(does: Does, transport: Option<Extension<Transport>>, request: Request, next: Next) -> Response {
+async fn change(
+    does: Does,
+    transport: Option<Extension<Transport>>,
+    who: Option<Extension<Identity>>,
+    request: Request,
+    next: Next,
+) -> Response {
     // Routers answer HEAD by running GET, and a HEAD must never change anything.
     if request.method() == Method::HEAD {
         return no_such_method(Method::HEAD, request.uri().clone()).await.into_response();
     }
-    if !is_same_site(request.headers(), transport_of(transport)) {
+    let Some(Extension(who)) = who else {
+        return Problem::forbidden("It is not known who asks.").into_response();
+    };
+    if who.role < does.needs() {
+        let (needed, has) = (does.needs(), who.role);
+        tracing::warn!(who = who.name(), path = request.uri().path(), "refused: needs the role {needed}, has {has}");
+        return Problem::forbidden(format!(
+            "This needs the role {needed}; the certificate of '{}' has the role {has}.",
+            who.name()
+        ))
+        .into_response();
+    }
+    if !is_same_site(request.headers(), &transport_of(transport)) {
         tracing::warn!(path = request.uri().path(), "refused: the request comes from another web site");
         return Problem::forbidden("Another web site may not change anything here.").into_response();
     }
-    tracing::info!(?does, method = %request.method(), path = request.uri().path(), "asked to change something");
+    tracing::info!(who = who.name(), ?does, method = %request.method(), path = request.uri().path(), "asked to change something");
     next.run(request).await
 }
 
@@ -72,22 +108,33 @@ fn transport_of(known: Option<Extension<Transport>>) -> Transport {
     known.map_or(Transport::Network, |Extension(transport)| transport)
 }
 
-/// Refuses requests for foreign hosts and puts the security headers on every answer, errors included.
+/// Refuses requests for foreign hosts and of strangers, and puts the security headers on every answer, errors included.
 pub(super) async fn guard(
     State(web): State<Arc<Web>>,
     transport: Option<Extension<Transport>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let ours = match transport_of(transport) {
-        Transport::Proxy => true,
+    let transport = transport_of(transport);
+    let ours = match transport {
+        Transport::Proxy | Transport::Tls(_) => true,
         Transport::Network => asked_host(&request).is_some_and(|host| is_our_host(&host, &web.options.hosts)),
     };
-    let mut response = if ours {
-        next.run(request).await
-    } else {
+    let mut response = if !ours {
         Problem::forbidden("This host name is not served here. Names other than localhost are configured as web.hosts.")
             .into_response()
+    } else {
+        match identify(&transport, request.headers(), web.options.default_role) {
+            Ok(who) => {
+                request.extensions_mut().insert(who);
+                next.run(request).await
+            }
+            Err(_) if OPEN_TO_ALL.contains(&request.uri().path()) => next.run(request).await,
+            Err(stranger) => {
+                tracing::warn!(path = request.uri().path(), "refused: {stranger}");
+                Problem::forbidden(stranger.to_string()).into_response()
+            }
+        }
     };
     secure(response.headers_mut());
     response
@@ -122,7 +169,7 @@ fn is_our_host(host: &str, configured: &[String]) -> bool {
 }
 
 /// Whether a browser says that the request comes from our own page, or the client is no browser.
-fn is_same_site(headers: &HeaderMap, transport: Transport) -> bool {
+fn is_same_site(headers: &HeaderMap, transport: &Transport) -> bool {
     let mut sites = headers.get_all("sec-fetch-site").iter().peekable();
     if sites.peek().is_some() {
         return sites.all(|site| site == "same-origin" || site == "none");
@@ -140,8 +187,8 @@ fn is_same_site(headers: &HeaderMap, transport: Transport) -> bool {
 }
 
 /// The host as the browser knows it. A chain of proxies lists it first.
-fn public_host(headers: &HeaderMap, transport: Transport) -> Option<&str> {
-    let forwarded = headers.get("x-forwarded-host").filter(|_| transport == Transport::Proxy);
+fn public_host<'a>(headers: &'a HeaderMap, transport: &Transport) -> Option<&'a str> {
+    let forwarded = headers.get("x-forwarded-host").filter(|_| *transport == Transport::Proxy);
     match forwarded {
         Some(hosts) => hosts.to_str().ok()?.split(',').next().map(str::trim),
         None => only(headers, &HOST),
@@ -149,7 +196,7 @@ fn public_host(headers: &HeaderMap, transport: Transport) -> Option<&str> {
 }
 
 /// A header that must not come twice.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }
@@ -194,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_browser_may_change_things_only_from_our_own_page() {
-        let network = |pairs: &[(&'static str, &'static str)]| is_same_site(&headers(pairs), Transport::Network);
+        let network = |pairs: &[(&'static str, &'static str)]| is_same_site(&headers(pairs), &Transport::Network);
         assert!(network(&[]), "command-line clients send neither header");
         assert!(network(&[("sec-fetch-site", "same-origin")]));
         assert!(network(&[("sec-fetch-site", "none")]));
@@ -215,7 +262,7 @@ mod tests {
             ("host", "camera0"),
             ("x-forwarded-host", "home.example, camera0"),
         ]);
-        assert!(is_same_site(&forwarded, Transport::Proxy));
-        assert!(!is_same_site(&forwarded, Transport::Network));
+        assert!(is_same_site(&forwarded, &Transport::Proxy));
+        assert!(!is_same_site(&forwarded, &Transport::Network));
     }
 }

@@ -1,19 +1,23 @@
 //! Is everything as it should be, with the evidence: for people and for whatever watches the daemon.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Web;
 use super::cameras::rounded;
 use super::extract::blocking;
 use super::problem::Problem;
+use super::uploads::UploadHealth;
 use crate::machine;
 use crate::pipeline::{self, CameraHandle, Counters, EncodeMode};
+use crate::pki::Certificate;
 use crate::recording::store::Space;
 use crate::serial::{self, Phase};
 
@@ -34,19 +38,25 @@ pub(super) struct Health {
     machine: Machine,
     /// Seconds since the daemon started.
     uptime_s: u64,
+    /// The server's certificate of the daemon's own TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<ServerCertificate>,
+    /// One for each store that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploads: Option<UploadHealth>,
     /// Whether the wall clock is set by the network; unknown without systemd's time service.
     clock_synchronised: Option<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(super) enum Verdict {
     Ok,
     Failing,
 }
 
 impl Verdict {
-    fn of(ok: bool) -> Self {
+    pub(super) fn of(ok: bool) -> Self {
         if ok { Verdict::Ok } else { Verdict::Failing }
     }
 }
@@ -151,6 +161,18 @@ struct Disk {
     hours: Option<f64>,
 }
 
+#[derive(Serialize, utoipa::ToSchema)]
+struct ServerCertificate {
+    status: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days_left: Option<i64>,
+}
+
 /// 200 when all is well, else 503; the evidence either way.
 #[utoipa::path(get, path = "/healthz", tag = "daemon", operation_id = "health", summary = "Whether all is well, with the evidence",
     responses((status = 200, body = Health), (status = 503, body = Health, description = "Something is not")))]
@@ -171,9 +193,13 @@ fn check(web: &Web) -> Health {
         }
     };
     let machine = machine(machine::celsius(), machine::fan(), machine::memory());
+    let certificate = web.options.listen_tls.as_ref().map(|tls| certificate(&tls.certificate, Timestamp::now()));
+    let uploads = web.uploads.as_ref().map(|uploads| UploadHealth::of(&uploads.report()));
     let ok = disk.status == Verdict::Ok
         && machine.status == Verdict::Ok
-        && cameras.iter().all(|camera| camera.status == Verdict::Ok);
+        && certificate.as_ref().is_none_or(|certificate| certificate.status == Verdict::Ok)
+        && cameras.iter().all(|camera| camera.status == Verdict::Ok)
+        && uploads.as_ref().is_none_or(|uploads| uploads.status == Verdict::Ok);
     Health {
         status: Verdict::of(ok),
         version: env!("CARGO_PKG_VERSION"),
@@ -181,6 +207,8 @@ fn check(web: &Web) -> Health {
         disk,
         machine,
         uptime_s: web.since.elapsed().as_secs(),
+        certificate,
+        uploads,
         clock_synchronised: crate::clock::synchronised(),
     }
 }
@@ -260,9 +288,53 @@ fn disk(space: Space, kbit: u32) -> Disk {
     }
 }
 
+/// As it is in the file: what is served is that one, or an older one where that one is no good.
+fn certificate(path: &Path, now: Timestamp) -> ServerCertificate {
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    match read.and_then(|text| Certificate::from_pem(&text).map_err(|error| error.to_string())) {
+        Ok(certificate) => {
+            let cause = match certificate.not_after <= now {
+                true => Some("The TLS certificate has expired: renew it."),
+                false => certificate.ends_soon(now).then_some("The TLS certificate expires soon: renew it."),
+            };
+            ServerCertificate {
+                status: Verdict::of(cause.is_none()),
+                cause,
+                expires: Some(certificate.not_after),
+                days_left: Some(certificate.days_left(now)),
+            }
+        }
+        Err(error) => {
+            tracing::warn!("{}: {error}", path.display());
+            let cause = Some("The TLS certificate's file cannot be read.");
+            ServerCertificate { status: Verdict::Failing, cause, expires: None, days_left: None }
+        }
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::pki::authority::{Authority, Key, Purpose};
+
+    #[test]
+    fn a_certificate_that_ends_soon_fails_before_it_locks_anybody_out() {
+        let now = Timestamp::now();
+        let (authority, _) = Authority::create("Test", now).unwrap();
+        let server = Purpose::Server(vec!["camera.example".into()]);
+        let pem = authority.issue("camera", &server, &Key::generate().unwrap(), 100, now).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        let after = |days: i64| certificate(file.path(), now + jiff::SignedDuration::from_hours(24 * days));
+        let fresh = after(0);
+        assert_eq!((fresh.cause, fresh.days_left), (None, Some(99)));
+        assert!(after(80).status == Verdict::Ok);
+        assert!(after(90).status == Verdict::Failing && after(90).cause.unwrap().contains("soon"));
+        assert!(after(101).cause.unwrap().contains("expired") && after(101).days_left == Some(-2));
+        std::fs::write(file.path(), "nothing").unwrap();
+        assert!(after(0).status == Verdict::Failing);
+    }
 
     #[test]
     fn heat_and_a_fan_that_is_not_looked_after_are_faults() {

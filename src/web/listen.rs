@@ -15,17 +15,19 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
+use tower_layer::Layer;
 
 use super::access::Transport;
-use crate::config::{Listen, Web as Options};
+use super::tls::{Door, Tls, TlsError};
+use crate::config::{Listen, ListenTls, Web as Options};
 
 /// Connections at a time; more wait in the socket's queue.
 const CONNECTIONS: usize = 256;
@@ -55,13 +57,19 @@ pub enum ListenError {
         "{0} would be open to others without encryption: use 127.0.0.1 or a Unix socket, or set web.insecure_listen"
     )]
     Insecure(SocketAddr),
+    /// Certificates and keys of the daemon's own TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system refused.
     #[error(transparent)]
     Refused(#[from] io::Error),
 }
 
 /// An open socket. A Unix socket's file is removed when it is dropped.
-pub struct Listener(Socket);
+pub struct Listener {
+    socket: Socket,
+    tls: Option<Tls>,
+}
 
 enum Socket {
     Tcp(TcpListener),
@@ -79,32 +87,43 @@ impl Listener {
             Listen::Tcp(address) => Socket::Tcp(open_tcp(*address, options.insecure_listen)?),
             Listen::Systemd => take_over(options.insecure_listen)?,
         };
-        Ok(Self(socket))
+        Ok(Self { socket, tls: None })
+    }
+
+    /// Opens the socket of the daemon's own TLS. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`], and what is wrong with the certificates.
+    pub fn bind_tls(options: &ListenTls) -> Result<Self, ListenError> {
+        let tls = Tls::load(options)?;
+        // Whom it lets in is in their certificates, so every address will do.
+        Ok(Self { socket: Socket::Tcp(open_tcp(options.address, true)?), tls: Some(tls) })
     }
 
     /// Serves until `stop` resolves; then takes no more connections and gives those in transfer a few seconds to end.
-    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
-        let transport = match &self.0 {
-            Socket::Tcp(_) => Transport::Network,
-            Socket::Unix { .. } => Transport::Proxy,
-        };
-        let router = router.layer(Extension(transport));
+    pub async fn serve(mut self, router: Router, stop: impl Future<Output = ()>) {
+        let mut connections = JoinSet::new();
+        let tls = self.tls.take();
+        let door = tls.as_ref().map(Tls::door);
+        // Its task ends with it.
+        let mut follower = JoinSet::new();
+        if let Some(tls) = tls {
+            follower.spawn(tls.follow_files());
+        }
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
-                accepted = self.accept(&places) => accepted,
+                accepted = accept(&self.socket, &places) => accepted,
             };
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, place)) => {
-                    let connection = connection(stream, &router);
-                    let connection = graceful.watch(connection);
+                    let (router, door, watcher) = (router.clone(), door.clone(), graceful.watcher());
                     connections.spawn(async move {
-                        if let Err(error) = connection.await {
+                        if let Err(error) = converse(stream, door, router, watcher).await {
                             tracing::debug!("a connection ended early: {error}");
                         }
                         drop(place);
@@ -122,29 +141,72 @@ impl Listener {
         }
         connections.shutdown().await;
     }
+}
 
-    async fn accept(&self, places: &Arc<Semaphore>) -> io::Result<(Stream, tokio::sync::OwnedSemaphorePermit)> {
-        let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-        let stream: Stream = match &self.0 {
-            Socket::Tcp(socket) => {
-                let (stream, _) = socket.accept().await?;
-                // Both only make live pictures timely: a connection works without them.
-                let _ = stream.set_nodelay(true);
-                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(BUFFER_BYTES as u32);
-                Box::new(stream)
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept(socket: &Socket, places: &Arc<Semaphore>) -> io::Result<(Accepted, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let stream = match socket {
+        Socket::Tcp(socket) => {
+            let (stream, _) = socket.accept().await?;
+            // Both only make live pictures timely: a connection works without them.
+            let _ = stream.set_nodelay(true);
+            let _ = SockRef::from(&stream).set_tcp_notsent_lowat(BUFFER_BYTES as u32);
+            Accepted::Tcp(stream)
+        }
+        Socket::Unix { socket, .. } => Accepted::Unix(socket.accept().await?.0),
+    };
+    Ok((stream, place))
+}
+
+/// One connection from its first byte to its last.
+async fn converse(
+    stream: Accepted,
+    door: Option<Door>,
+    router: Router,
+    watcher: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    match (stream, door) {
+        (Accepted::Unix(stream), _) => answer(stream, Transport::Proxy, &router, watcher).await,
+        (Accepted::Tcp(stream), None) => answer(stream, Transport::Network, &router, watcher).await,
+        (Accepted::Tcp(stream), Some(mut door)) => {
+            let (stream, certificate) = tokio::time::timeout(HEAD_TIMEOUT, door.admit(stream)).await??;
+            tokio::select! {
+                answered = answer(stream, Transport::Tls(certificate), &router, watcher) => answered,
+                () = door.trust_changed() => Ok(()),
             }
-            Socket::Unix { socket, .. } => Box::new(socket.accept().await?.0),
-        };
-        Ok((stream, place))
+        }
     }
 }
 
-/// Where it can be reached: `http://IP:PORT` with the real port, or `unix:PATH`.
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + 'static,
+    transport: Transport,
+    router: &Router,
+    watcher: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let service = TowerToHyperService::new(Extension(transport).layer(router.clone()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    Ok(watcher.watch(connection).await?)
+}
+
+/// Where it can be reached: `http://IP:PORT` or `https://IP:PORT` with the real port, or `unix:PATH`.
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        match &self.socket {
             Socket::Tcp(socket) => match socket.local_addr() {
-                Ok(address) => write!(f, "http://{address}"),
+                Ok(address) => write!(f, "{scheme}://{address}"),
                 Err(error) => write!(f, "an unknown address ({error})"),
             },
             Socket::Unix { path, .. } => write!(f, "unix:{}", path.display()),
@@ -154,26 +216,11 @@ impl fmt::Display for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Socket::Unix { path, ours: true, .. } = &self.0 {
+        if let Socket::Unix { path, ours: true, .. } = &self.socket {
             // Whoever starts next removes what is left here.
             let _ = std::fs::remove_file(path);
         }
     }
-}
-
-trait Transfer: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transfer for T {}
-type Stream = Box<dyn Transfer>;
-type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<Stream>>>>;
-
-fn connection(stream: Stream, router: &Router) -> http1::Connection<Io, TowerToHyperService<Router>> {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router.clone()))
 }
 
 fn open_tcp(address: SocketAddr, insecure: bool) -> Result<TcpListener, ListenError> {
@@ -237,7 +284,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn options(listen: Listen) -> Options {
-        Options { listen, web_app: false, hosts: Vec::new(), insecure_listen: false }
+        Options { listen, web_app: false, ..Options::default() }
     }
 
     #[tokio::test]

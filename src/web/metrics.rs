@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 use super::Web;
 use super::extract::blocking;
 use super::problem::Problem;
+use super::uploads;
 use crate::pipeline::counters::Counter;
 use crate::pipeline::{State as CameraState, Status};
 
@@ -81,6 +82,9 @@ impl Collector for Scrape {
             gauge(&mut encoder, "disk_free_bytes", "Room on the recordings' file system", space.free_bytes)?;
             gauge(&mut encoder, "disk_total_bytes", "Size of the recordings' file system", space.total_bytes)?;
         }
+        if let Some(uploads) = &web.uploads {
+            uploads::encode(&uploads.report(), &mut encoder)?;
+        }
         let states: Vec<(&str, Status)> = web.cameras.values().map(|c| (c.name(), c.status())).collect();
         for (name, help, read) in GAUGES {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -133,7 +137,7 @@ impl Scrape {
     }
 }
 
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), Error> {
+pub(super) fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), Error> {
     let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     ConstGauge::new(value).encode(metric)
 }

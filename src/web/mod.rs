@@ -10,8 +10,11 @@
 //! | `mjpeg`, `live`, `snapshot` | live pictures |
 //! | `events` | what happens, as server-sent events |
 //! | `health`, `metrics` | evidence for people and for monitoring |
+//! | `uploads` | how uploads stand, for `recordings`, `health` and `metrics` |
 //! | `openapi` | all of it, described |
 //! | `page` | the embedded web app |
+//! | `identity` | who asks |
+//! | `tls` | the daemon's own TLS |
 //! | `access`, `problem`, `extract`, `listen` | rules, errors, requests, sockets: no paths of their own |
 //!
 //! Handlers only translate: what a camera does is `pipeline`'s, what is kept `recording`'s. What users read about it is
@@ -31,6 +34,7 @@ use crate::config::{Config, Web as Options};
 use crate::feed::Feed;
 use crate::pipeline::CameraHandle;
 use crate::recording::store::Store;
+use crate::upload::Uploads;
 
 mod access;
 mod cameras;
@@ -39,6 +43,7 @@ mod control;
 mod events;
 mod extract;
 mod health;
+mod identity;
 mod listen;
 mod live;
 mod metrics;
@@ -50,6 +55,8 @@ mod problem;
 mod recordings;
 mod snapshot;
 mod thumbnail;
+mod tls;
+mod uploads;
 mod video;
 
 pub use listen::{ListenError, Listener};
@@ -71,6 +78,8 @@ pub struct Web {
     thumbnails: Semaphore,
     /// When the daemon started.
     since: Instant,
+    /// Where something is uploaded.
+    uploads: Option<Arc<Uploads>>,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
@@ -97,8 +106,15 @@ impl Web {
             listeners: Arc::new(Semaphore::new(events::LISTENERS)),
             thumbnails: Semaphore::new(1),
             since: Instant::now(),
+            uploads: None,
             closing,
         }
+    }
+
+    /// Shows how uploads stand too.
+    pub fn with_uploads(mut self, uploads: Option<Arc<Uploads>>) -> Self {
+        self.uploads = uploads;
+        self
     }
 
     /// Resolves when the daemon ends.
@@ -108,11 +124,20 @@ impl Web {
     }
 }
 
-/// Serves until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
-pub async fn serve(listener: Listener, web: Web) {
+/// Serves on all of them until [`Web::new`]'s `closing` turns true; what is in transfer then has a few seconds to end.
+pub async fn serve(listeners: Vec<Listener>, web: Web) {
     let web = Arc::new(web);
-    let states = events::watch_states(&web);
-    tokio::join!(states, listener.serve(router(&web), web.closed()));
+    let router = router(&web);
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let (router, web) = (router.clone(), Arc::clone(&web));
+        serving.spawn(async move { listener.serve(router, web.closed()).await });
+    }
+    serving.spawn({
+        let web = Arc::clone(&web);
+        async move { events::watch_states(&web).await }
+    });
+    while serving.join_next().await.is_some() {}
 }
 
 fn router(web: &Arc<Web>) -> Router {
@@ -140,6 +165,7 @@ fn camera_routes(prefix: &str) -> Router<Arc<Web>> {
     let at = |path: &str| format!("{prefix}{path}");
     let recording = |part: &str| format!("{prefix}/api/recordings/{{day}}/{{time}}{part}");
     Router::new()
+        .route(&at("/api/identity"), get(identity::show))
         .route(&at("/api/status"), get(control::status))
         .route(&at("/api/start"), operate(get(control::start).post(control::start)))
         .route(&at("/api/stop"), operate(get(control::stop).post(control::stop)))

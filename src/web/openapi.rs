@@ -15,7 +15,8 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use super::problem::Problem;
 use super::{
-    cameras, config, control, events, health, live, metrics, mjpeg, motion, recordings, snapshot, thumbnail, video,
+    cameras, config, control, events, health, identity, live, metrics, mjpeg, motion, recordings, snapshot, thumbnail,
+    video,
 };
 use crate::settings::{self, SettingKind};
 
@@ -37,7 +38,7 @@ use crate::settings::{self, SettingKind};
         snapshot::show, mjpeg::stream, live::stream,
         recordings::list, recordings::list_day, recordings::delete_day, recordings::delete, recordings::change,
         recordings::trigger, recordings::video, video::show, thumbnail::show,
-        cameras::list, events::all, events::of_camera, health::show, metrics::show, show,
+        cameras::list, identity::show, events::all, events::of_camera, health::show, metrics::show, show,
     ),
     components(schemas(Problem))
 )]
@@ -105,6 +106,11 @@ fn document() -> Value {
         }
     }
     document["paths"] = Value::Object(paths);
+    // An empty list is of both forms.
+    if let Some(listed) = document["components"]["schemas"]["Listed"].as_object_mut() {
+        let forms = listed.remove("oneOf").unwrap_or_default();
+        listed.insert("anyOf".to_owned(), forms);
+    }
     document
 }
 

@@ -22,9 +22,11 @@ use super::Web;
 use super::cameras::{Size, local, rounded};
 use super::extract::{Asked, Camera, JsonBody, Named, blocking};
 use super::problem::Problem;
+use super::uploads;
 use crate::event::Cause;
 use crate::recording::id::{RecordingId, day_name, parse_day, time_name};
 use crate::recording::store::{Day, Query, Recording};
+use crate::upload::Status;
 
 /// Which recordings to list.
 #[derive(Deserialize)]
@@ -91,11 +93,13 @@ pub(super) struct Details {
     recording: bool,
     /// Whether the clock was right when it was made, or has been corrected since.
     times_known: bool,
+    upload: Status,
 }
 
 impl Details {
-    fn of(recording: Recording) -> Self {
+    fn of(web: &Web, camera: &str, recording: Recording) -> Self {
         Self {
+            upload: uploads::status(web, camera, &recording),
             id: recording.id.to_string(),
             day: recording.id.day_name(),
             time: recording.id.time_name(),
@@ -145,7 +149,8 @@ pub(super) async fn list(
     blocking(move || {
         let (store, camera) = (&web.store, camera.name());
         if details {
-            return Listed::Recordings(store.recordings(camera, &query).into_iter().map(Details::of).collect());
+            let list = store.recordings(camera, &query).into_iter();
+            return Listed::Recordings(list.map(|recording| Details::of(&web, camera, recording)).collect());
         }
         let days = if query == Query::default() {
             store.days(camera)
@@ -259,9 +264,9 @@ pub(super) async fn change(
     let id = path.parsed()?;
     let changed = move || {
         web.store.protect(camera.name(), id, wanted.protected)?;
-        web.store.recording(camera.name(), id)
+        web.store.recording(camera.name(), id).map(|recording| Details::of(&web, camera.name(), recording))
     };
-    Ok(Json(Details::of(blocking(changed).await??)).into_response())
+    Ok(Json(blocking(changed).await??).into_response())
 }
 
 #[utoipa::path(get, path = "/api/recordings/{day}/{time}/trigger", tag = "camera", operation_id = "trigger", summary = "The picture that triggered",

@@ -60,6 +60,14 @@ fn unseal(folder: &Path, more: &[&str]) -> Output {
     command.args(["unseal", "--out", "out"]).args(more).current_dir(folder).output().unwrap()
 }
 
+/// Runs a command on a terminal of its own, where questions are answered.
+pub fn on_a_terminal(folder: &Path, answers: &[(&str, &str)], command: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/typed.py");
+    let answers = answers.iter().flat_map(|(question, answer)| [*question, *answer]);
+    let mut python = Command::new("python3");
+    python.arg(script).args(answers).arg("--").args(command).current_dir(folder).output().unwrap()
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -145,6 +153,63 @@ fn an_upload_that_was_cut_off_is_known_to_be() {
     let output = unseal(folder, &["--key", "private.pem", "in"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(said(&output).contains("the upload was cut off"), "{}", said(&output));
+    assert_eq!(times_ms(folder).len(), 60);
+}
+
+/// Ours went up under other names, as they were taken.
+#[test]
+fn a_strangers_files_among_ours_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let video = video(folder);
+    download(folder, &video);
+    add_manifest(folder, &video, true);
+    let event = folder.join("in").join(EVENT);
+    let stranger = PublicKey::from_pem(&fs::read_to_string(folder.join("public.pem")).unwrap()).unwrap();
+    for (name, renamed) in [
+        ("video3.h264", "video3-2.h264"),
+        ("manifest.json.sealed", "manifest-2.json.sealed"),
+        ("trigger.jpg.sealed", "trigger-2.jpg.sealed"),
+    ] {
+        fs::rename(event.join(name), event.join(renamed)).unwrap();
+        fs::write(event.join(name), "somebody else's").unwrap();
+    }
+    // Whoever has the public key can make a manifest, but not one that suits our chunks.
+    let foreign = Manifest::new("2026-01-02T09:59:52Z".parse().unwrap(), true, Vec::new(), Vec::new());
+    fs::write(event.join("manifest.json.sealed"), stranger.seal(&foreign.to_json())).unwrap();
+    let output = unseal(folder, &["--key", "private.pem", "in"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(times_ms(folder), (0..60).map(|n| n * 100 + if n < 30 { 0 } else { 1000 }).collect::<Vec<_>>());
+    assert_eq!(fs::read(folder.join("out").join(EVENT).join("trigger.jpg")).unwrap(), b"a picture");
+
+    // Without the manifest nobody knows which is ours; what opens counts, and the rest is said.
+    fs::remove_file(event.join("manifest.json.sealed")).unwrap();
+    fs::remove_file(event.join("manifest-2.json.sealed")).unwrap();
+    let output = unseal(folder, &["--key", "private.pem", "--force", "in"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("video3.h264 is not sealed"), "{}", said(&output));
+    assert_eq!(times_ms(folder).len(), 60);
+}
+
+#[test]
+fn the_passphrase_is_asked_for_on_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let video = video(folder);
+    download(folder, &video);
+    let ask = |typed: &str| {
+        let command = [env!("CARGO_BIN_EXE_watchtower"), "unseal", "--out", "out", "--key", "private-locked.pem", "in"];
+        on_a_terminal(folder, &[("Passphrase of private-locked.pem: ", typed)], &command)
+    };
+    let wrong = ask("wrong");
+    assert_eq!(wrong.status.code(), Some(1), "{}", said(&wrong));
+    assert!(said(&wrong).contains("does not open with this passphrase"), "{}", said(&wrong));
+    let right = ask("correct horse");
+    assert!(right.status.success(), "{}", said(&right));
+    let text = said(&right);
+    assert!(text.contains("60 pictures") && !text.contains("horse"), "the passphrase is not echoed: {text}");
+    // The bar is drawn where there is a terminal.
+    assert!(text.contains('█') || text.contains("left"), "{text}");
     assert_eq!(times_ms(folder).len(), 60);
 }
 

@@ -7,8 +7,12 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::camera::Source;
-use crate::config::{Annotation, CameraConfig, Config, Listen, MotionConfig, Storage, StreamConfig, Web, Zone};
+use crate::config::{
+    Annotation, CameraConfig, CameraUpload, Config, Destination, DropboxAuth, DropboxConfig, Limits, Listen, ListenTls,
+    MotionConfig, S3Config, Storage, StreamConfig, UploadConfig, Web, Zone,
+};
 use crate::media::Resolution;
+use crate::role::Role;
 
 /// Text that looks like a configuration: its keys, tables and values in any order, some broken.
 fn resembling() -> impl Strategy<Value = String> {
@@ -143,6 +147,7 @@ fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
                     .collect(),
                 disk: StreamConfig { size: smaller.map(|()| Resolution::new(32, 32)), kbit },
                 live: StreamConfig { size: Some(Resolution::new(32, 32)), kbit: 50_050 - kbit },
+                upload: None,
                 record_always,
                 microcontroller: None,
             }
@@ -172,10 +177,60 @@ fn web() -> impl Strategy<Value = Web> {
             address => Listen::Tcp(address),
         }),
     ];
-    (listen, any::<bool>(), vec("[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-z]{1,5}){0,2}", 0..3)).prop_map(
-        |(listen, web_app, hosts)| {
-            let insecure_listen = matches!(&listen, Listen::Tcp(address) if !address.ip().is_loopback());
-            Web { listen, web_app, hosts, insecure_listen }
+    let hosts = vec("[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-z]{1,5}){0,2}", 0..3);
+    let role = prop::sample::select(Role::ALL.to_vec());
+    let tls = option::of(any::<(u16, bool)>().prop_map(|(port, revokes)| ListenTls {
+        address: ([0, 0, 0, 0], port).into(),
+        certificate: "/tls/a b.pem".into(),
+        key: "/tls/a.key".into(),
+        client_ca: "/tls/ca.pem".into(),
+        crl: revokes.then(|| "/tls/crl.pem".into()),
+    }));
+    (listen, any::<bool>(), hosts, role, tls).prop_map(|(listen, web_app, hosts, default_role, listen_tls)| {
+        let insecure_listen = matches!(&listen, Listen::Tcp(address) if !address.ip().is_loopback());
+        Web { listen, listen_tls, default_role, web_app, hosts, insecure_listen }
+    })
+}
+
+fn upload() -> impl Strategy<Value = UploadConfig> {
+    let auth = prop_oneof![
+        Just(DropboxAuth::Token { token_file: "/etc/token".into() }),
+        option::of(Just("/etc/secret".into())).prop_map(|app_secret_file| DropboxAuth::Refresh {
+            app_key: "a1b2".into(),
+            refresh_token_file: "/etc/refresh".into(),
+            app_secret_file,
+        }),
+    ];
+    let limits = (option::of(1..=1_000_000u32), option::of(10..1000u64))
+        .prop_map(|(max_kb_s, mb)| Limits { max_kb_s, max_day_bytes: mb.map(|mb| mb * 1_000_000) });
+    let dropbox = (auth, limits).prop_map(|(auth, limits)| DropboxConfig { limits, ..DropboxConfig::new(auth) });
+    let s3 = Just(S3Config {
+        endpoint: "http://127.0.0.1:9000".into(),
+        region: "eu".into(),
+        bucket: "cameras".into(),
+        prefix: "a/b c".into(),
+        access_key_file: "/etc/id".into(),
+        secret_key_file: "/etc/key".into(),
+        limits: Limits::default(),
+    });
+    (200..5000u64, option::of(dropbox), option::of(s3)).prop_map(|(mb, dropbox, s3)| UploadConfig {
+        max_spool_bytes: mb * 1_000_000,
+        dropbox,
+        s3,
+    })
+}
+
+fn camera_upload(destinations: Vec<Destination>) -> impl Strategy<Value = CameraUpload> {
+    let key = option::of(Just("/etc/public.pem".into()));
+    let size = Just(Resolution::new(32, 32));
+    (size, 50..=50_000u32, 64..=65_536u32, 1..=300u32, key, any::<bool>()).prop_map(
+        move |(size, kbit, file_chunk_kb, chunk_seconds, public_key_path, seal_trigger)| CameraUpload {
+            stream: StreamConfig { size: Some(size), kbit },
+            file_chunk_kb,
+            chunk_seconds,
+            public_key_path,
+            seal_trigger,
+            destinations: destinations.clone(),
         },
     )
 }
@@ -183,13 +238,58 @@ fn web() -> impl Strategy<Value = Web> {
 fn config() -> impl Strategy<Value = Config> {
     let cameras = btree_map("[a-z0-9-]{1,32}", Just(()), 1..4)
         .prop_flat_map(|names| names.into_keys().map(camera).collect::<Vec<_>>());
-    (storage(), web(), cameras, any::<prop::sample::Index>()).prop_map(|(storage, web, cameras, which)| Config {
-        storage,
-        web,
-        default_camera: cameras[which.index(cameras.len())].name.clone(),
-        cameras: cameras.into_iter().map(|camera| (camera.name.clone(), camera)).collect(),
-        log: "warn,watchtower=debug".into(),
-    })
+    (storage(), web(), upload(), cameras, any::<prop::sample::Index>()).prop_flat_map(
+        |(storage, web, upload, cameras, which)| {
+            // At most one, since any other camera may have the same label.
+            let which = which.index(cameras.len());
+            let destinations = upload.destinations();
+            let uploading = option::of(camera_upload(destinations.clone()))
+                .prop_map(move |upload| upload.filter(|_| !destinations.is_empty()));
+            uploading.prop_map(move |camera_upload| {
+                let mut cameras = cameras.clone();
+                cameras[which].upload = camera_upload;
+                Config {
+                    storage: storage.clone(),
+                    web: web.clone(),
+                    upload: upload.clone(),
+                    default_camera: cameras[which].name.clone(),
+                    cameras: cameras.iter().map(|camera| (camera.name.clone(), camera.clone())).collect(),
+                    log: "warn,watchtower=debug".into(),
+                }
+            })
+        },
+    )
+}
+
+fn written_limits(limits: &Limits) -> String {
+    limits.max_kb_s.map_or(String::new(), |kb_s| format!("max_kb_s = {kb_s}\n"))
+        + &limits.max_day_bytes.map_or(String::new(), |bytes| format!("max_day = '{} MB'\n", bytes / 1_000_000))
+}
+
+fn written_upload(upload: &UploadConfig) -> String {
+    let mut text = format!("[upload]\nmax_spool = '{} MB'\n", upload.max_spool_bytes / 1_000_000);
+    if let Some(DropboxConfig { auth, api_url, content_url, limits }) = &upload.dropbox {
+        text += &format!("[upload.dropbox]\napi_url = '{api_url}'\ncontent_url = '{content_url}/'\n");
+        text += &written_limits(limits);
+        text += &match auth {
+            DropboxAuth::Token { token_file } => format!("token_file = '{}'\n", token_file.display()),
+            DropboxAuth::Refresh { app_key, refresh_token_file, app_secret_file } => {
+                let secret = app_secret_file.as_ref();
+                format!("app_key = '{app_key}'\nrefresh_token_file = '{}'\n", refresh_token_file.display())
+                    + &secret.map_or(String::new(), |file| format!("app_secret_file = '{}'\n", file.display()))
+            }
+        };
+    }
+    if let Some(S3Config { endpoint, region, bucket, prefix, access_key_file, secret_key_file, limits }) = &upload.s3 {
+        text += &format!(
+            "[upload.s3]\nendpoint = '{endpoint}'\nregion = '{region}'\nbucket = '{bucket}'\nprefix = '/{prefix}/'\n\
+             access_key_file = '{}'\nsecret_key_file = '{}'\n",
+            access_key_file.display(),
+            secret_key_file.display()
+        );
+        text += &written_limits(limits);
+    }
+    text
 }
 
 /// The configuration as a person would write it, every key included.
@@ -210,6 +310,15 @@ fn written(config: &Config) -> String {
         web.hosts,
         web.insecure_listen
     );
+    text += &format!("default_role = '{}'\n", web.default_role);
+    if let Some(tls) = &web.listen_tls {
+        text += &format!("[web.listen_tls]\naddress = '{}'\n", tls.address);
+        let files = [("certificate", &tls.certificate), ("key", &tls.key), ("client_ca", &tls.client_ca)];
+        for (key, path) in files.into_iter().chain(tls.crl.as_ref().map(|crl| ("crl", crl))) {
+            text += &format!("{key} = {}\n", toml(&path.display()));
+        }
+    }
+    text += &written_upload(&config.upload);
     for (name, camera) in &config.cameras {
         // A source is shown without what may be a secret in its address.
         let source = match &camera.source {
@@ -246,6 +355,17 @@ fn written(config: &Config) -> String {
         );
         text += &disk.size.map_or(String::new(), |size| format!("size = '{size}'\n"));
         text += &format!("[cameras.{name}.live]\nsize = '32x32'\nkbit = {}\n", camera.live.kbit);
+        if let Some(upload) = &camera.upload {
+            let names: Vec<_> = upload.destinations.iter().map(|destination| destination.name()).collect();
+            text += &format!(
+                "[cameras.{name}.upload]\nkbit = {}\nfile_chunk_kb = {}\nchunk_seconds = {}\nseal_trigger = {}\n\
+                 destinations = {names:?}\n",
+                upload.stream.kbit, upload.file_chunk_kb, upload.chunk_seconds, upload.seal_trigger
+            );
+            text += &upload.stream.size.map_or(String::new(), |size| format!("size = '{size}'\n"));
+            let key = upload.public_key_path.as_ref();
+            text += &key.map_or(String::new(), |key| format!("public_key_path = '{}'\n", key.display()));
+        }
         for zone in &camera.zones {
             text += &format!(
                 "[[cameras.{name}.zones]]\nname = {}\ninclude = {}\npoints = {:?}\n",

@@ -124,6 +124,7 @@ fn values_out_of_range_are_refused_with_the_range() {
         ("[web]\nlisten = 'localhost'", "write IP:PORT"),
         ("[web]\nlisten = 'unix:'", "the path is missing"),
         ("[web]\nhosts = ['https://cam.example']", "without http://"),
+        ("[web]\ndefault_role = 'root'", "must be \"viewer\", \"operator\" or \"admin\""),
     ] {
         let said = fault(lines);
         assert!(said.contains(says), "{lines}: {said}");
@@ -151,6 +152,85 @@ fn what_does_not_go_together_is_refused() {
     assert!(parse(open).unwrap().web.insecure_listen);
     let turned = "[cameras.a]\nsource='pattern'\nsize='1640x1232'\n[cameras.a.disk]\nsize='1232x1640'";
     assert_eq!(parse(turned).unwrap().cameras["a"].disk.size, Some(Resolution::new(1232, 1640)));
+}
+
+#[test]
+fn tls_is_whole_or_said_to_be_not() {
+    let whole = "[web.listen_tls]\naddress='[::]:8443'\ncertificate='a.pem'\nkey='/b.key'\nclient_ca='ca.pem'\n";
+    let camera = "[cameras.a]\nsource='pattern'\n";
+    let tls = parse(&format!("{camera}{whole}")).unwrap().web.listen_tls.unwrap();
+    assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("/etc/watchtower/a.pem"), Some("/b.key")));
+    assert_eq!((tls.address.port(), tls.crl), (8443, None));
+    for (line, says) in [
+        ("key='/b.key'\n", "3 web.listen_tls.key: is missing: for example key = "),
+        ("address='[::]:8443'\n", "3 web.listen_tls.address: is missing: for example address = \"0.0.0.0:8443\""),
+    ] {
+        let said = faults(&format!("{camera}{}", whole.replace(line, "")));
+        assert!(said.len() == 1 && said[0].starts_with(says), "{said:?}");
+    }
+    let said = faults(&format!("{camera}{}crl=''\nca=1\n", whole.replace("[::]:8443", "camera:8443")));
+    let says =
+        ["web.listen_tls.address = 'camera:8443': not an address", "crl = '': must not be empty", "ca: unknown key"];
+    assert_eq!(said.len(), 3, "{said:#?}");
+    for says in says {
+        assert!(said.iter().any(|said| said.contains(says)), "{said:#?}\nlacks {says}");
+    }
+}
+
+#[test]
+fn uploads_have_somewhere_to_go_and_a_way_in() {
+    const STORES: &str = "[upload.dropbox]\ntoken_file='t'\n[cameras.front]\nsource='pattern'\n";
+    for (text, says) in [
+        ("[cameras.front]\nsource='pattern'\n[cameras.front.upload]\n", "add a table [upload.dropbox] or [upload.s3]"),
+        (
+            "[upload.dropbox]\n[cameras.front]\nsource='pattern'\n",
+            "upload.dropbox: has no way in: write app_key and refresh_token_file",
+        ),
+        (
+            "[upload.dropbox]\napp_key='a'\n[cameras.front]\nsource='pattern'\n",
+            "upload.dropbox.refresh_token_file: is missing: `watchtower dropbox-login`",
+        ),
+        (
+            "[upload.dropbox]\napp_key='a'\nrefresh_token_file='r'\ntoken_file='t'\n[cameras.front]\nsource='pattern'\n",
+            "token_file = 't': is the older way in",
+        ),
+        (
+            "[upload.dropbox]\ntoken_file='t'\napi_url='api.dropbox.com'\n[cameras.front]\nsource='pattern'\n",
+            "write https://HOST",
+        ),
+        (
+            "[upload.s3]\nendpoint='http://h'\nbucket='b'\naccess_key_file='i'\n[cameras.front]\nsource='pattern'\n",
+            "upload.s3.secret_key_file: is missing: for example",
+        ),
+        (
+            "[upload]\nmax_spool='1 MB'\n[cameras.front]\nsource='pattern'\n",
+            "upload.max_spool = '1 MB': must be at least \"200 MB\"",
+        ),
+        (&format!("{STORES}upload.file_chunk_kb = 63"), "between 64 and 65536"),
+        (&format!("{STORES}upload.chunk_seconds = 0"), "between 1 and 300"),
+        (&format!("{STORES}upload.destinations = []"), "must not be empty: leave it out"),
+        (&format!("{STORES}upload.destinations = ['drpbox']"), "did you mean 'dropbox'?"),
+        (&format!("{STORES}upload.destinations = ['s3']"), "is not configured: there are dropbox"),
+        (
+            &format!("{STORES}upload.destinations = ['dropbox', 'dropbox']"),
+            "destinations[1] = 'dropbox': is named twice",
+        ),
+        (&format!("{STORES}upload.size = '1920x1080'"), "larger than the camera's size"),
+        (
+            &format!(
+                "default_camera='front'\n{STORES}label='A/b'\nupload.kbit=100\n[cameras.back]\nsource='pattern'\n\
+                 label='a:B'\nupload.kbit=100"
+            ),
+            "cameras.front.label: uploads go to the same folder as those of cameras.back",
+        ),
+    ] {
+        let said = faults(text);
+        assert!(said.len() == 1 && said[0].contains(says), "{text}: {said:#?}");
+    }
+    let camera =
+        parse(&format!("{STORES}label = 'Tür: \"hinten\" ..'\nupload.kbit = 100")).unwrap().cameras["front"].clone();
+    assert_eq!(camera.upload_folder(), "Tür- -hinten-");
+    assert_eq!(camera.upload.unwrap().destinations, [Destination::Dropbox]);
 }
 
 #[test]

@@ -1,4 +1,9 @@
 //! A daemon of its own for each test, on a port of its own, with data in a folder of its own.
+//!
+//! What stands in for the world is below: a strict Dropbox, and HTTP that answers badly.
+
+pub mod dropbox;
+pub mod http;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -17,6 +22,8 @@ pub struct Daemon {
     child: Child,
     /// `IP:PORT`.
     pub address: String,
+    /// That of its own TLS, where it has one.
+    pub tls: Option<String>,
     pub folder: tempfile::TempDir,
 }
 
@@ -91,8 +98,8 @@ impl Daemon {
     pub fn configured(folder: tempfile::TempDir, config: &str, environment: &[(&str, &str)]) -> Self {
         let file = folder.path().join("watchtower.toml");
         std::fs::write(&file, config).unwrap();
-        let (child, address) = spawn(&file, environment);
-        Self { child, address, folder }
+        let (child, address, tls) = spawn(&file, environment);
+        Self { child, address, tls, folder }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -151,7 +158,7 @@ impl Daemon {
 
     /// Starts it again in its folder, after it has ended.
     pub fn start_again(&mut self) {
-        (self.child, self.address) = spawn(&self.folder.path().join("watchtower.toml"), &[]);
+        (self.child, self.address, self.tls) = spawn(&self.folder.path().join("watchtower.toml"), &[]);
     }
 
     pub fn runs(&mut self) -> bool {
@@ -171,7 +178,7 @@ impl Drop for Daemon {
 }
 
 /// Starts the daemon and waits until it says where it listens.
-fn spawn(config: &Path, environment: &[(&str, &str)]) -> (Child, String) {
+fn spawn(config: &Path, environment: &[(&str, &str)]) -> (Child, String, Option<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_watchtower"))
         .args(["run", "--config"])
         .arg(config)
@@ -179,23 +186,30 @@ fn spawn(config: &Path, environment: &[(&str, &str)]) -> (Child, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let address = announced(&mut child);
-    (child, address)
+    let (address, tls) = announced(&mut child);
+    (child, address, tls)
 }
 
 /// Reads the log until it says where the daemon listens, and on, so that it never blocks.
-fn announced(child: &mut Child) -> String {
+fn announced(child: &mut Child) -> (String, Option<String>) {
     let log = BufReader::new(child.stderr.take().unwrap());
     let (found, address) = mpsc::channel();
     std::thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {
             if let Some((_, address)) = line.split_once("listening on ") {
-                let _ = found.send(address.trim_start_matches("http://").trim().to_owned());
+                let _ = found.send(address.trim().to_owned());
             }
             println!("daemon: {line}");
         }
     });
-    address.recv_timeout(PATIENCE).expect("the daemon says where it listens")
+    let mut tls = None;
+    loop {
+        let address = address.recv_timeout(PATIENCE).expect("the daemon says where it listens");
+        match address.strip_prefix("https://") {
+            Some(secure) => tls = Some(secure.to_owned()),
+            None => return (address.trim_start_matches("http://").to_owned(), tls),
+        }
+    }
 }
 
 /// A folder in memory, where there is one: a disk that does not wait for whatever else the machine is doing.

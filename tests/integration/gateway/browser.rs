@@ -1,0 +1,75 @@
+//! A real Chromium with a `.p12` file imported into its certificate store, as a person would.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::network::Lan;
+
+/// Which certificate Chromium shows without asking is a matter of policy, and policies are the machine's. For names below
+/// `home.example` only, and gone with the test.
+struct Policy(PathBuf);
+
+impl Policy {
+    fn set() -> Option<Self> {
+        let folder = Path::new("/etc/chromium/policies/managed");
+        std::fs::create_dir_all(folder).ok()?;
+        let file = folder.join(format!("watchtower-test-{}.json", std::process::id()));
+        let any = r#"{"AutoSelectCertificateForUrls": ["{\"pattern\":\"https://[*.]home.example\",\"filter\":{}}"]}"#;
+        std::fs::write(&file, any).ok()?;
+        Some(Self(file))
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+pub struct Browser {
+    home: tempfile::TempDir,
+    _policy: Policy,
+}
+
+impl Browser {
+    /// With an authority and a bundle imported; or what this machine lacks.
+    pub fn new(authority: &Path, bundle: &Path, password: &str) -> Result<Self, &'static str> {
+        for program in ["chromium", "certutil", "pk12util"] {
+            if Command::new("which").arg(program).stdout(Stdio::null()).status().is_ok_and(|found| !found.success()) {
+                return Err("chromium, certutil and pk12util (libnss3-tools) are needed");
+            }
+        }
+        let policy = Policy::set().ok_or("Chromium's policies can be set by root only")?;
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join(".pki/nssdb");
+        std::fs::create_dir_all(&store).unwrap();
+        let store = format!("sql:{}", store.display());
+        run(Command::new("certutil").args(["-N", "--empty-password", "-d", &store]));
+        run(Command::new("certutil").args(["-A", "-n", "home", "-t", "C,,", "-d", &store, "-i"]).arg(authority));
+        run(Command::new("pk12util").args(["-d", &store, "-K", "", "-W", password, "-i"]).arg(bundle));
+        Ok(Self { home, _policy: policy })
+    }
+
+    /// The page at `url` as it is after a while, where `name` is at `address`.
+    pub fn page(&self, lan: &Lan, name: &str, address: &str, url: &str) -> String {
+        let output = lan
+            .command("timeout")
+            .args(["120", "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .args(["--no-first-run", "--disable-background-networking", "--timeout=20000"])
+            .arg(format!("--user-data-dir={}", self.home.path().join("profile").display()))
+            .arg(format!("--host-resolver-rules=MAP {name} {address}"))
+            .args(["--virtual-time-budget=10000", "--dump-dom", url])
+            .env("HOME", self.home.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let page = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!page.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        page
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
