@@ -89,18 +89,24 @@ struct State {
     problem: Option<String>,
 }
 
-/// Switches the fan until a message comes through `stop`, or its sender is gone; then leaves it running. `ready` is called once the pin is held.
+/// Switches the fan until a message comes through `stop`, or its sender is gone; then leaves it running. `turn` is called once the pin is
+/// held, and after each reading.
 ///
 /// # Errors
 /// The pin cannot be had.
-pub fn run(options: &Options, stop: &Receiver<()>, ready: impl FnOnce()) -> Result<(), PinError> {
+pub fn run(options: &Options, stop: &Receiver<()>, mut turn: impl FnMut()) -> Result<(), PinError> {
     let mut pin = Pin::open(options)?;
-    ready();
-    govern(options, stop, |on| pin.set(on));
+    turn();
+    govern(options, stop, turn, |on| pin.set(on));
     Ok(())
 }
 
-fn govern(options: &Options, stop: &Receiver<()>, mut set: impl FnMut(bool) -> Result<(), PinError>) {
+fn govern(
+    options: &Options,
+    stop: &Receiver<()>,
+    mut turn: impl FnMut(),
+    mut set: impl FnMut(bool) -> Result<(), PinError>,
+) {
     let began = Instant::now();
     let mut governor = Governor::new(options.limits);
     let mut last: Option<(bool, Option<String>)> = None;
@@ -126,6 +132,7 @@ fn govern(options: &Options, stop: &Receiver<()>, mut set: impl FnMut(bool) -> R
             tracing::warn!("{}: {error}", path.display());
         }
         last = Some(now);
+        turn();
         match stop.recv_timeout(options.every) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
@@ -281,10 +288,17 @@ mod tests {
         let (told, pin) = channel();
         let state = folder.path().join("fan.json");
         let service = std::thread::spawn(move || {
-            govern(&options, &stopped, |on| {
-                told.send(on).unwrap();
-                Ok(())
-            });
+            let mut turns = 0;
+            govern(
+                &options,
+                &stopped,
+                || turns += 1,
+                |on| {
+                    told.send(on).unwrap();
+                    Ok(())
+                },
+            );
+            turns
         });
         let until = |wanted: bool| while pin.recv_timeout(Duration::from_secs(10)).unwrap() != wanted {};
         until(true);
@@ -297,7 +311,7 @@ mod tests {
         std::fs::write(&sensor, "21500").unwrap();
         until(false);
         stop.send(()).unwrap();
-        service.join().unwrap();
+        assert!(service.join().unwrap() > 5, "systemd's watchdog is fed while the loop turns");
         assert_eq!(pin.into_iter().last(), Some(true));
     }
 

@@ -5,7 +5,7 @@
 mod access_units;
 mod sps;
 
-pub use access_units::{AccessUnits, Splitter, Unit};
+pub use access_units::{AccessUnits, NoPicture, Splitter, Unit};
 pub use sps::Sps;
 
 /// `nal_unit_type` values, table 7-1.

@@ -11,6 +11,7 @@ pub mod role;
 pub mod settings;
 
 // Pure: pictures and streams, and what is told of them.
+pub mod denoise;
 pub mod feed;
 pub mod h264;
 pub mod mjpeg;

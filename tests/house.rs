@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Layers from the bottom up. A module may use its own layer and those before it; in the layer of edges, only itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("data", &["media", "role", "settings", "clock", "event"]),
-    ("pure: pictures and streams", &["feed", "h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
+    ("pure: pictures and streams", &["denoise", "feed", "h264", "mjpeg", "mp4", "overlay", "picture", "ring", "scale"]),
     ("camera", &["camera"]),
     ("config", &["config"]),
     (

@@ -1,191 +1,141 @@
-// The page of one camera. Every address is relative to the page's own, so that it works below any path prefix.
+// The frame around the sections: which camera and which section the address asks for, the head of the page, and whether
+// the daemon answers. Each section is a module of its own: mount(place, camera, signal, rest) fills a place and answers
+// { update(camera), route(rest) }, both optional; the signal ends it.
 
-const POLL_MS = 2000;
-const PAGE = 40;
+import { learnWho, named, root } from "./api.js";
+import { find, on, STATES, watch, world } from "./cameras.js";
+import { failed, h, loading, toast } from "./dom.js";
+import { icon } from "./icons.js";
+import * as live from "./live.js";
+
+const SECTIONS = {
+	live: ["Live", "live", async () => live],
+	recordings: ["Recordings", "recordings", () => import("./recordings.js")],
+	zones: ["Zones", "zones", () => import("./zones.js")],
+	settings: ["Settings", "settings", () => import("./settings.js")],
+	system: ["System", "system", () => import("./system.js")],
+};
 
 const $ = (id) => document.getElementById(id);
-// The page at `/` is the default camera's; below `cameras/NAME/` it is that camera's.
-const named = location.pathname.match(/\/cameras\/([a-z0-9-]+)\/$/)?.[1];
-const root = named ? "../../" : "";
 
-let camera = null;
-let connected = false;
-let oldest = null;
-let listed = null;
+let shown = { key: null, camera: null, section: null, mounted: null, ending: null };
 
-async function ask(path, options) {
-  const answer = await fetch(path, { cache: "no-store", ...options });
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
-  const problem = await answer.json().catch(() => ({}));
-  throw new Error(problem.detail ?? `The daemon answered ${answer.status}.`);
+// #/front/recordings/2026-03-01/12.25.43
+function route() {
+	const [name, section, ...rest] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean);
+	const only = world.cameras.length === 1 ? world.cameras[0] : null;
+	const wanted = name && find(name);
+	if (wanted) return { camera: wanted, section: section in SECTIONS ? section : "live", rest };
+	const start = only ?? (!name && !location.hash && named ? find(named) : null);
+	return start ? { camera: start, section: "live", rest: [] } : { camera: null, section: "grid", rest: [] };
 }
 
-function say(id, text) {
-  $(id).textContent = text ?? "";
-  $(id).hidden = !text;
+async function go() {
+	if (!world.cameras.length) return;
+	if (location.hash && !location.hash.startsWith("#/")) return;
+	const { camera, section, rest } = route();
+	const key = `${camera?.name} ${section}`;
+	if (key === shown.key) {
+		shown.mounted?.route?.(rest);
+		return;
+	}
+	shown.ending?.abort();
+	const ending = new AbortController();
+	shown = { key, camera: camera?.name, section, mounted: null, ending };
+	head();
+	const place = h("div", { class: `section ${section}` });
+	$("main").replaceChildren(place);
+	try {
+		const slow = setTimeout(() => place.replaceChildren(loading("Loading")), 150);
+		const module = section === "grid" ? await import("./grid.js") : await SECTIONS[section][2]();
+		clearTimeout(slow);
+		if (ending.signal.aborted) return;
+		place.replaceChildren();
+		shown.mounted = module.mount(place, camera, ending.signal, rest) ?? {};
+		scrollTo(0, 0);
+	} catch (error) {
+		// A new version of the daemon has new files, an absent one has none.
+		console.warn(error);
+		failed(place, "This page could not be opened", new Error("The camera did not send all of it."), () => location.reload());
+	}
 }
 
-// Live picture: only while the page is seen, and anew after the daemon was away.
-function watch() {
-  const live = $("live");
-  const wanted = connected && !document.hidden;
-  if (wanted === !live.hidden) return;
-  live.hidden = !wanted;
-  if (wanted) live.src = `mjpeg?t=${Date.now()}`;
-  else live.removeAttribute("src");
+function head() {
+	const camera = find(shown.camera);
+	const { cameras } = world;
+	document.body.classList.toggle("several", cameras.length > 1);
+	$("title").textContent = camera?.label ?? (cameras.length > 1 ? "All cameras" : "Watchtower");
+	const section = SECTIONS[shown.section]?.[0];
+	document.title = [section !== "Live" && section, camera?.label ?? "All cameras", "Watchtower"].filter(Boolean).join(" – ");
+	const state = world.connected ? camera?.state : "lost";
+	$("state").hidden = !camera;
+	$("state").className = `pill ${state}`;
+	$("state").textContent = STATES[state] ?? "no connection";
+	sections(camera);
+	switcher(camera);
 }
 
-function show() {
-  document.title = `${camera.label} – Watchtower`;
-  $("label").textContent = camera.label;
-  $("state").textContent = camera.state;
-  $("state").className = `state ${camera.state}`;
-  $("monitor").textContent = camera.monitoring ? "Stop watching" : "Start watching";
-  $("monitor").disabled = $("record").disabled = false;
-  say("notice", camera.cause);
-  const { size, fps, viewers, brightness } = camera;
-  const facts = [
-    size && `${size.width}×${size.height}`,
-    `${fps.toFixed(1)} fps`,
-    `${viewers} watching`,
-    brightness !== null && `brightness ${brightness}`,
-  ];
-  $("facts").textContent = facts.filter(Boolean).join(" · ");
-  if (size) $("stage").style.aspectRatio = `${size.width} / ${size.height}`;
+function sections(camera) {
+	$("sections").hidden = !camera;
+	if (!camera) return;
+	if (!$("sections").childElementCount) {
+		$("sections").append(...Object.entries(SECTIONS).map(([id, [word, name]]) =>
+			h("a", { "data-section": id }, icon(name), h("span", {}, word))));
+	}
+	for (const link of $("sections").children) {
+		link.href = `#/${camera.name}/${link.dataset.section}`;
+		current(link, link.dataset.section === shown.section);
+	}
 }
 
-function showCameras(cameras) {
-  $("cameras").hidden = cameras.length < 2;
-  if ($("cameras").childElementCount === cameras.length) return;
-  $("cameras").replaceChildren(...cameras.map(({ prefix, label, name }) => {
-    const link = document.createElement("a");
-    link.href = root + prefix;
-    link.textContent = label;
-    if (name === camera.name) link.setAttribute("aria-current", "page");
-    return link;
-  }));
+function switcher(camera) {
+	const { cameras } = world;
+	$("cameras").hidden = cameras.length < 2 || !camera;
+	// The name is in the menu then, and need not be read twice.
+	$("title").classList.toggle("unseen", !$("cameras").hidden);
+	if (cameras.length < 2) return;
+	const names = cameras.map(({ name, label }) => `${name} ${label}`).join();
+	if ($("cameras").dataset.names !== names) {
+		$("cameras").dataset.names = names;
+		$("cameras").replaceChildren(h("select", {
+			"aria-label": "Camera",
+			onchange: ({ target }) => { location.hash = target.value ? `#/${target.value}/${shown.section}` : "#/"; },
+		}, h("option", { value: "" }, "All cameras"), cameras.map(({ name, label }) => h("option", { value: name }, label))));
+	}
+	$("cameras").firstChild.value = camera?.name ?? "";
 }
 
-async function poll() {
-  try {
-    const cameras = await ask(`${root}api/cameras`);
-    camera = cameras.find(({ name, default: first }) => (named ? name === named : first));
-    if (!camera) throw new Error("There is no camera of this name any more.");
-    connected = true;
-    show();
-    showCameras(cameras);
-    const now = `${camera.last_event} ${camera.recording}`;
-    if (now !== listed) {
-      await list();
-      listed = now;
-    }
-  } catch (error) {
-    connected = false;
-    $("state").textContent = "no connection";
-    $("state").className = "state lost";
-    $("monitor").disabled = $("record").disabled = true;
-    say("notice", `${error.message} Trying again.`);
-  }
-  watch();
+function current(link, is) {
+	if (is) link.setAttribute("aria-current", "page");
+	else link.removeAttribute("aria-current");
 }
 
-async function act(path) {
-  say("problem", null);
-  try {
-    await ask(path, { method: "POST" });
-    await poll();
-  } catch (error) {
-    say("problem", error.message);
-  }
-}
+let lost = false;
 
-const bytes = (n) => (n < 1e6 ? `${Math.ceil(n / 1e3)} kB` : `${(n / 1e6).toFixed(1)} MB`);
-
-const names = { mp4: "video as MP4", video: "video as H.264", picture: "picture" };
-
-// Plays in a dialog above the page; the live picture goes on behind it.
-const player = $("player").querySelector("video");
-
-function play(path, title) {
-  $("playing").textContent = title;
-  $("unplayable").hidden = true;
-  player.src = path;
-  $("player").showModal();
-}
-
-function entry(recording) {
-  const item = $("recording").content.cloneNode(true);
-  const at = `api/recordings/${recording.day}/${recording.time}/`;
-  const clock = recording.time.replaceAll(".", ":");
-  const facts = [
-    recording.recording ? "recording now" : `${Math.round(recording.duration_s)} s`,
-    bytes(recording.bytes),
-    recording.cause,
-    recording.protected && "protected",
-  ];
-  const picture = item.querySelector("img");
-  picture.src = `${at}trigger`;
-  picture.addEventListener("error", () => picture.removeAttribute("src"), { once: true });
-  item.querySelector("time").textContent = clock;
-  item.querySelector("time").dateTime = recording.trigger;
-  item.querySelector("small").textContent = facts.filter(Boolean).join(" · ");
-  const button = item.querySelector(".play");
-  button.setAttribute("aria-label", `Play ${recording.day} ${clock}`);
-  button.addEventListener("click", () => play(`${at}video.mp4`, `${recording.day} ${clock}`));
-  item.querySelector(".mp4").download = `${recording.day};${recording.time};video.mp4`;
-  for (const [kind, path] of [["mp4", `${at}video.mp4`], ["video", `${at}video`], ["picture", `${at}trigger`]]) {
-    const link = item.querySelector(`.${kind}`);
-    link.href = path;
-    link.setAttribute("aria-label", `Download the ${names[kind]} of ${recording.day} ${clock}`);
-  }
-  return item;
-}
-
-function append(recordings) {
-  for (const recording of recordings) {
-    let day = $(`day-${recording.day}`);
-    if (!day) {
-      const title = document.createElement("h3");
-      title.textContent = recording.day;
-      day = document.createElement("ul");
-      day.id = `day-${recording.day}`;
-      $("days").append(title, day);
-    }
-    day.append(entry(recording));
-  }
-  oldest = recordings.at(-1)?.start ?? oldest;
-  $("older").hidden = recordings.length < PAGE;
-}
-
-async function list() {
-  const recordings = await ask(`api/recordings?details=1&limit=${PAGE}`);
-  $("days").replaceChildren();
-  $("empty").hidden = recordings.length > 0;
-  append(recordings);
-}
-
-async function older() {
-  try {
-    append(await ask(`api/recordings?details=1&limit=${PAGE}&until=${encodeURIComponent(oldest)}`));
-  } catch (error) {
-    say("problem", error.message);
-  }
-}
-
-$("monitor").addEventListener("click", () => act(camera.monitoring ? "api/stop" : "api/start"));
-$("record").addEventListener("click", () => act("api/record"));
-$("older").addEventListener("click", older);
-$("close").addEventListener("click", () => $("player").close());
-$("player").addEventListener("close", () => {
-  // Without a source the browser lets go of what it has loaded.
-  player.removeAttribute("src");
-  player.load();
+on("link", () => {
+	const { connected, problem } = world;
+	$("link").hidden = connected !== false;
+	if (connected === false) $("link").textContent = `${problem} Trying again by itself.`;
+	if (lost && connected) toast("Connected again.", { kind: "good" });
+	lost = connected === false;
+	if (shown.key) head();
 });
-player.addEventListener("error", () => { $("unplayable").hidden = !player.hasAttribute("src"); });
-$("live").addEventListener("error", () => { $("live").hidden = true; });
-document.addEventListener("visibilitychange", watch);
 
-for (;;) {
-  if (!document.hidden) await poll();
-  await new Promise((resume) => setTimeout(resume, POLL_MS));
+on("cameras", () => {
+	if (!shown.key) {
+		go();
+		return;
+	}
+	head();
+	const camera = shown.camera && find(shown.camera);
+	if (shown.camera && !camera) go();
+	else shown.mounted?.update?.(camera);
+});
+
+addEventListener("hashchange", go);
+if (named) $("home").href = `${root}#/`;
+
+await Promise.all([learnWho(), watch()]);
+if (world.connected === false && !shown.key) {
+	$("main").replaceChildren(loading("Waiting for the camera"));
 }

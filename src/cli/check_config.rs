@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::CliError;
+use super::{CliError, uploads};
 use crate::camera::Source;
-use crate::config::{CameraConfig, Config, Storage, bytes};
+use crate::config::{CameraConfig, CameraUpload, Config, Storage, bytes};
 
 /// Arguments of `check-config`.
 #[derive(Debug, clap::Args)]
@@ -45,6 +45,10 @@ fn summary(config: &Config) -> String {
         kept(&config.storage),
         config.web.listen
     );
+    if let Some(tls) = &config.web.listen_tls {
+        let revoked = if tls.crl.is_some() { "" } else { ", none of them revocable" };
+        let _ = writeln!(text, "web: {} by TLS, for certificates of {}{revoked}", tls.address, tls.client_ca.display());
+    }
     for camera in config.cameras.values() {
         let default = if camera.name == config.default_camera { " (served at /)" } else { "" };
         let _ = write!(text, "camera {}{default}: {}", camera.name, camera_summary(camera));
@@ -81,10 +85,21 @@ fn camera_summary(camera: &CameraConfig) -> String {
             motion.max_event_time_s
         ),
     };
+    let upload = camera.upload.as_ref().map_or(String::new(), upload_summary);
     format!(
-        "{}, {} at {} fps\n  records {when}\n  to disk at {disk}, {} kbit/s\n",
+        "{}, {} at {} fps\n  records {when}\n  to disk at {disk}, {} kbit/s\n{upload}",
         camera.source, camera.size, camera.fps, camera.disk.kbit
     )
+}
+
+fn upload_summary(upload: &CameraUpload) -> String {
+    let stores: Vec<_> = upload.destinations.iter().map(|destination| destination.name()).collect();
+    let size = upload.stream.size.map_or(String::new(), |size| format!(" at {size},"));
+    let sealed = match &upload.public_key_path {
+        Some(key) => format!("sealed with {}", key.display()),
+        None => "in clear".to_owned(),
+    };
+    format!("  uploads{size} {} kbit/s, to {}, {sealed}\n", upload.stream.kbit, stores.join(" and "))
 }
 
 /// What is right as a configuration and may still surprise on this machine.
@@ -97,7 +112,26 @@ fn remarks(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(tls) = &config.web.listen_tls {
+        let files = [("certificate", &tls.certificate), ("key", &tls.key), ("client_ca", &tls.client_ca)];
+        for (what, path) in files.into_iter().chain(tls.crl.as_ref().map(|crl| ("crl", crl))) {
+            if let Err(e) = path.metadata() {
+                remarks.push(format!("web.listen_tls.{what}: {} is not there now: {e}", path.display()));
+            }
+        }
+    }
     for camera in config.cameras.values() {
+        if let Some(upload) = &camera.upload {
+            let remark = match &upload.public_key_path {
+                None => {
+                    Some("are in clear: whoever gets into the store sees them; public_key_path seals them".to_owned())
+                }
+                Some(path) => {
+                    uploads::read_key(path).err().map(|reason| format!("cannot begin: {} {reason}", path.display()))
+                }
+            };
+            remarks.extend(remark.map(|remark| format!("cameras.{}: uploads {remark}", camera.name)));
+        }
         let (what, path): (&str, &Path) = match &camera.source {
             Source::V4l2(device) => ("device", device),
             Source::Clip { path, .. } => ("clip", path),
@@ -147,6 +181,9 @@ mod tests {
             size = "640x480"
             record_always = true
             disk = { size = "320x240", kbit = 500 }
+            upload = { public_key_path = "/nowhere/public.pem" }
+            [upload.dropbox]
+            token_file = "token"
         "#;
         let config = Config::parse(Path::new("/w.toml"), text.as_bytes()).unwrap();
         assert_eq!(
@@ -156,13 +193,33 @@ mod tests {
              camera back: pattern, 640x480 at 15 fps\n\
              \x20 records all the time, in pieces of 60 s\n\
              \x20 to disk at 320x240, 500 kbit/s\n\
+             \x20 uploads at 820x616, 1000 kbit/s, to dropbox, sealed with /nowhere/public.pem\n\
              camera front (served at /): v4l2:/nowhere/video7, 1280x720 at 15 fps\n\
              \x20 records motion (sensitivity 0.8, at least 0.1 % of the picture, 0 zones), 8 s before and after, at most 60 s\n\
              \x20 to disk at 1280x720, 2000 kbit/s\n"
         );
         let remarks = remarks(&config);
-        assert_eq!(remarks.len(), 1, "{remarks:?}");
-        assert!(remarks[0].starts_with("cameras.front: the device /nowhere/video7 is not there now: "), "{remarks:?}");
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
+        assert!(remarks[0].starts_with("cameras.back: uploads cannot begin: /nowhere/public.pem cannot be read: "));
+        assert!(remarks[1].starts_with("cameras.front: the device /nowhere/video7 is not there now: "), "{remarks:?}");
+    }
+
+    #[test]
+    fn tls_is_summed_up_and_what_it_lacks_is_said() {
+        let text =
+            b"storage.max_size = '1 GB'\n[cameras.a]\nsource = 'pattern'\n[web.listen_tls]\naddress = '[::]:8443'\n\
+            certificate = '/nowhere/a.pem'\nkey = '/dev/null'\nclient_ca = '/dev/null'\n";
+        let config = Config::parse(Path::new("/w.toml"), text).unwrap();
+        let said = summary(&config);
+        assert!(
+            said.contains("web: [::]:8443 by TLS, for certificates of /dev/null, none of them revocable\n"),
+            "{said}"
+        );
+        let remarks = remarks(&config);
+        assert!(
+            remarks.len() == 1
+                && remarks[0].starts_with("web.listen_tls.certificate: /nowhere/a.pem is not there now: ")
+        );
     }
 
     #[test]

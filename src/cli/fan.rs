@@ -63,5 +63,5 @@ pub fn run(args: Args) -> Result<(), CliError> {
     };
     let (stop, stopped) = channel();
     service::on_signal(move || drop(stop))?;
-    fan::run(&options, &stopped, service::ready).map_err(|error| CliError::Failed(error.to_string()))
+    fan::run(&options, &stopped, service::heart()).map_err(|error| CliError::Failed(error.to_string()))
 }

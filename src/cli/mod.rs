@@ -15,6 +15,7 @@ pub mod serial;
 pub mod serve;
 mod service;
 pub mod unseal;
+mod uploads;
 
 /// A security camera: watches for motion, records, streams live.
 #[derive(Debug, Parser)]

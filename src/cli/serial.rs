@@ -38,5 +38,5 @@ pub fn run(args: Args) -> Result<(), CliError> {
     let stopper = Stopper::default();
     let stop = stopper.clone();
     service::on_signal(move || stop.stop())?;
-    serial::run(&options, &stopper, service::ready).map_err(|error| CliError::Failed(error.to_string()))
+    serial::run(&options, &stopper, service::heart()).map_err(|error| CliError::Failed(error.to_string()))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::CliError;
+use super::{CliError, uploads};
 use crate::clock;
 use crate::config::{Config, Storage};
 use crate::feed::Feed;
@@ -75,11 +75,13 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| CliError::Failed(e.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| CliError::Failed(e.to_string()))?;
 
-    let cameras = start_cameras(&config, &store)?;
+    let uploads = uploads::start(&config)?;
+    let cameras = start_cameras(&config, &store, uploads.as_ref())?;
+    let uploads = uploads.map(|started| started.uploads);
     let handles: Vec<CameraHandle> = cameras.iter().map(Running::handle).collect();
     let (stop, stopped) = watch::channel(false);
     let feed = Arc::new(Feed::default());
-    let web = Web::new(&config, Arc::clone(&store), feed, handles.clone(), stopped);
+    let web = Web::new(&config, Arc::clone(&store), feed, handles.clone(), stopped).with_uploads(uploads.clone());
     let server = tokio::spawn(web::serve(listeners, web));
     let keeper = Keeper::start(Arc::clone(&store), config.storage.clone())?;
     let watchdog = tokio::spawn(feed_watchdog(handles));
@@ -114,6 +116,10 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
                 scope.spawn(|| camera.stop());
             }
         });
+        // What the cameras' last events have left is in the spool.
+        if let Some(uploads) = uploads {
+            uploads.stop();
+        }
     });
     if end_cameras.await.is_err() {
         tracing::error!("a camera did not end in order");
@@ -125,14 +131,19 @@ async fn serve(config: Config, announce: Announce) -> Result<(), CliError> {
     Ok(())
 }
 
-fn start_cameras(config: &Config, store: &Arc<Store>) -> Result<Vec<Running>, CliError> {
+fn start_cameras(
+    config: &Config,
+    store: &Arc<Store>,
+    uploads: Option<&uploads::Started>,
+) -> Result<Vec<Running>, CliError> {
     let ids: EventIds = {
         let store = Arc::clone(store);
         Arc::new(move || store.next_event_id())
     };
     let settings = config.storage.path.join("settings");
     let start = |camera: &crate::config::CameraConfig| {
-        let sinks = vec![pipeline::disk::sink(camera, store)];
+        let mut sinks = vec![pipeline::disk::sink(camera, store)];
+        sinks.extend(uploads.and_then(|uploads| uploads.sink(camera)));
         pipeline::start(camera.clone(), &settings, Arc::clone(&ids), sinks)
             .map_err(|e| CliError::Failed(format!("camera {}: {e}", camera.name)))
     };

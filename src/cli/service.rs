@@ -1,5 +1,7 @@
 //! What the small services (`serial`, `fan`) share: log, signals, and telling systemd. The camera daemon's are in `serve`.
 
+use std::time::Instant;
+
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
@@ -33,9 +35,20 @@ pub fn on_signal(stop: impl FnOnce() + Send + 'static) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Tells systemd that the service is ready.
-pub fn ready() {
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!("telling systemd: {error}");
+/// What a service calls once it is ready and then at every turn of its loop: systemd is told that it is ready, and from then on, as
+/// often as its watchdog asks for it, that the loop still turns.
+pub fn heart() -> impl FnMut() {
+    let every = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+    let mut beaten: Option<Instant> = None;
+    move || {
+        let word = match (beaten, every) {
+            (None, _) => sd_notify::NotifyState::Ready,
+            (Some(last), Some(every)) if last.elapsed() >= every => sd_notify::NotifyState::Watchdog,
+            (Some(_), _) => return,
+        };
+        beaten = Some(Instant::now());
+        if let Err(error) = sd_notify::notify(&[word]) {
+            tracing::warn!("telling systemd: {error}");
+        }
     }
 }

@@ -150,6 +150,8 @@ counters! {
     prepare: Stage, "stage", "prepare";
     /// Scaling for a stream.
     scale: Stage, "stage", "scale";
+    /// Taking noise out of what a stream encodes.
+    denoise: Stage, "stage", "denoise";
     /// Encoding H.264.
     encode: Stage, "stage", "encode";
     /// JPEGs for viewers.

@@ -210,3 +210,62 @@ impl Decider {
         *lock(&shared.current) = None;
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::PathBuf;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::camera::Source;
+    use crate::config::CameraConfig;
+    use crate::ring::Ring;
+    use crate::serial::Client;
+    use crate::settings::StoredSettings;
+
+    /// When the light is switched.
+    const SWITCHED_S: f64 = 5.0;
+
+    /// A room; from `SWITCHED_S` on a reflection wanders over its wall for two seconds, as when a lamp warms up and a camera follows.
+    fn room(s: f64) -> Luma {
+        let (width, height) = (128, 72);
+        let glint = (SWITCHED_S..SWITCHED_S + 2.0).contains(&s).then_some(((s - SWITCHED_S) * 16.0) as usize);
+        let level = |x: usize, y: usize| {
+            let lit = glint.is_some_and(|left| (left..left + 8).contains(&x) && (30..52).contains(&y));
+            if lit { 250 } else { 90 + 30 * ((x / 9 + y / 7) % 2) as u8 }
+        };
+        Luma { width, height, data: (0..width * height).map(|at| level(at % width, at / width)).collect() }
+    }
+
+    /// Events that the wandering reflection starts when `switch` is called as it begins.
+    fn events(switch: impl Fn(&Client)) -> u64 {
+        let mut config = CameraConfig::new("front", Source::Pattern);
+        config.motion.recording_padding_s = 1.0;
+        let client = Client::new(PathBuf::from("/nonexistent/socket"), None, None).unwrap();
+        let jpegs = Ring::new(Duration::from_secs(1), 1);
+        let shared = Shared::new(config, jpegs, StoredSettings::new(0), Vec::new(), Some(client));
+        let begin = crate::clock::now();
+        lock(&shared.camera).newest = Some(begin + Duration::from_secs(3600)); // it is alive, however slow this machine is
+        let mut decider = Decider::new(&shared, Arc::new(|| 1), Vec::new());
+        for look in 0..100 {
+            let s = f64::from(look) / 10.0;
+            if look == (SWITCHED_S * 10.0) as i32 {
+                switch(shared.microcontroller.as_ref().unwrap());
+            }
+            let moment =
+                Moment { pts: begin + Duration::from_secs_f64(s), wall: Timestamp::UNIX_EPOCH, brightness: None };
+            assert!(decider.is_due(&shared, moment.pts));
+            decider.look(&shared, &room(s), moment, || None);
+        }
+        shared.counters.events.get()
+    }
+
+    #[test]
+    fn the_detector_is_told_before_the_light_changes() {
+        assert_eq!(events(|_| {}), 1, "untold, this reflection is motion");
+        assert_eq!(events(Client::start), 0);
+        assert_eq!(events(Client::stop), 0);
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use super::shared::{Shared, lock};
 use crate::codec::openh264::{Encoder, EncoderSettings};
 use crate::config::StreamConfig;
+use crate::denoise::Denoiser;
 use crate::media::{AccessUnit, Frame, FramePool, Pts, Resolution};
 use crate::ring::Ring;
 use crate::scale::Scaler;
@@ -113,7 +114,7 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
                 }
             }
             Job::Advance(pts) => stream.ring.advance(pts),
-            Job::Rest => session.encoder = None,
+            Job::Rest => session = Session::new(stream.config.clone(), shared.config.fps),
             Job::Stop => {
                 stream.ring.advance(Pts::MAX);
                 return;
@@ -122,18 +123,26 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
     }
 }
 
-/// Scaler and encoder of one stream, made when first needed.
+/// Scaler, denoiser and encoder of one stream, made when first needed.
 pub(super) struct Session {
     config: StreamConfig,
     fps: u32,
     pool: FramePool,
     scaler: Scaler,
+    denoiser: Denoiser,
     encoder: Option<Encoder>,
 }
 
 impl Session {
     pub(super) fn new(config: StreamConfig, fps: u32) -> Self {
-        Self { config, fps, pool: FramePool::default(), scaler: Scaler::default(), encoder: None }
+        Self {
+            config,
+            fps,
+            pool: FramePool::default(),
+            scaler: Scaler::default(),
+            denoiser: Denoiser::new(),
+            encoder: None,
+        }
     }
 
     pub(super) fn encode(
@@ -145,6 +154,7 @@ impl Session {
         let target = frame.size().fitted_into(self.config.size.unwrap_or(LARGEST));
         let scaled = (target != frame.size())
             .then(|| shared.counters.scale.time(|| self.scaler.scale(frame, target, &self.pool)));
+        let clean = shared.counters.denoise.time(|| self.denoiser.reduce(scaled.as_ref().unwrap_or(frame)));
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => {
@@ -156,6 +166,6 @@ impl Session {
         if idr {
             encoder.force_idr();
         }
-        shared.counters.encode.time(|| encoder.encode(scaled.as_ref().unwrap_or(frame)))
+        shared.counters.encode.time(|| encoder.encode(clean))
     }
 }

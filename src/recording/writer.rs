@@ -174,12 +174,18 @@ impl Writer {
         let mut cursor = ring.start_at(event.start);
         let mut job = Job::new(self, event, clock_synchronised, picture);
         let mut heard = Instant::now();
+        // Since when the end is known: a write may have taken longer than the grace before that.
+        let mut ending: Option<Instant> = None;
         loop {
+            if event.until().is_some() {
+                ending.get_or_insert_with(Instant::now);
+            }
+            let late = ending.is_some_and(|since| since.elapsed() > GRACE);
             if let Some(failing) = &job.failing
                 && !job.writer.pending.is_empty()
             {
                 // The ring keeps what comes meanwhile.
-                if event.until().is_some() && failing.since.elapsed() > GRACE {
+                if late {
                     break;
                 }
                 std::thread::sleep(POLL);
@@ -197,7 +203,7 @@ impl Writer {
                 }
                 Next::Lapped { missed } => job.lapped(missed),
                 Next::Done => break,
-                Next::Timeout if event.until().is_some() && heard.elapsed() > GRACE => break,
+                Next::Timeout if late && heard.elapsed() > GRACE => break,
                 Next::Timeout => {}
             }
             job.write_if_late();

@@ -81,11 +81,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Serves until `stopper` is used. `ready` is called once the socket answers; the port may come later.
+/// Serves until `stopper` is used. `turn` is called once the socket answers (the port may come later), and then
+/// at every turn of the port's loop, each of which takes about 20 ms.
 ///
 /// # Errors
 /// Only before it is ready: the socket cannot be made.
-pub fn run(options: &Options, stopper: &Stopper, ready: impl FnOnce()) -> Result<(), ServiceError> {
+pub fn run(options: &Options, stopper: &Stopper, mut turn: impl FnMut()) -> Result<(), ServiceError> {
     let listener = listen(&options.socket)?;
     let status = Status {
         port: options.port.display().to_string(),
@@ -110,8 +111,8 @@ pub fn run(options: &Options, stopper: &Stopper, ready: impl FnOnce()) -> Result
         .name("accept".into())
         .spawn(move || accept(&listener, &clients))
         .map_err(|cause| ServiceError::Socket { socket: options.socket.clone(), cause })?;
-    ready();
-    drive(&options.port, stopper, &shared);
+    turn();
+    drive(&options.port, stopper, &shared, turn);
     let _ = std::fs::remove_file(&options.socket);
     for client in lock(&shared.clients).values() {
         let _ = client.shutdown(Shutdown::Both); // it may have gone by itself
@@ -133,7 +134,7 @@ fn listen(socket: &Path) -> Result<UnixListener, ServiceError> {
 }
 
 /// The port's thread: opens it, keeps controller and wishes together, opens it again.
-fn drive(path: &Path, stopper: &Stopper, shared: &Shared) {
+fn drive(path: &Path, stopper: &Stopper, shared: &Shared, mut turn: impl FnMut()) {
     let began = Instant::now();
     let now_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut link = Link::new();
@@ -143,6 +144,7 @@ fn drive(path: &Path, stopper: &Stopper, shared: &Shared) {
     let mut farewell: Option<(Wanted, Instant)> = None;
     let mut buffer = [0; 256];
     loop {
+        turn();
         let wanted = *lock(&shared.wanted);
         if farewell.is_none() && stopper.stopped() {
             let parked = Wanted { ir: false, angle: lock(&shared.park).or(wanted.angle) };

@@ -63,10 +63,7 @@ impl Allowance {
     ///
     /// # Errors
     /// It could not be noted, which counts until a restart only.
-    pub(super) fn take(&mut self, bytes: usize, now: &ZonedDateTime, instant: Instant) -> io::Result<()> {
-        if let Some(kb_s) = self.limits.max_kb_s {
-            self.earliest = Some(instant + Duration::from_secs_f64(bytes as f64 / 1000.0 / f64::from(kb_s)));
-        }
+    pub(super) fn take(&mut self, bytes: usize, now: &ZonedDateTime) -> io::Result<()> {
         if self.limits.max_day_bytes.is_none() {
             return Ok(());
         }
@@ -75,6 +72,13 @@ impl Allowance {
         }
         self.day.bytes += bytes as u64;
         disk::write(&self.file, &[&serde_json::to_vec(&self.day)?])
+    }
+
+    /// They begin to be sent now.
+    pub(super) fn begin(&mut self, bytes: usize, instant: Instant) {
+        if let Some(kb_s) = self.limits.max_kb_s {
+            self.earliest = Some(instant + Duration::from_secs_f64(bytes as f64 / 1000.0 / f64::from(kb_s)));
+        }
     }
 }
 
@@ -91,7 +95,8 @@ mod tests {
         let (now, begin) = ("2026-03-01T12:00[UTC]".parse().unwrap(), Instant::now());
         let mut allowance = Allowance::new(LIMITS, folder.path().join("day"), &now);
         assert_eq!(allowance.wait(50_000, &now, begin), None);
-        allowance.take(50_000, &now, begin).unwrap();
+        allowance.take(50_000, &now).unwrap();
+        allowance.begin(50_000, begin);
         assert_eq!(allowance.wait(1, &now, begin), Some(Wait::Rate(Duration::from_millis(500))));
         assert_eq!(allowance.wait(1, &now, begin + Duration::from_millis(500)), None);
     }
@@ -104,7 +109,7 @@ mod tests {
         let (now, instant): (ZonedDateTime, _) = ("2026-03-01T23:00[Europe/Berlin]".parse().unwrap(), Instant::now());
         let mut allowance = Allowance::new(limits, file.clone(), &now);
         assert_eq!(allowance.wait(2_000_000, &now, instant), None, "more than a day's, but the first of it");
-        allowance.take(900_000, &now, instant).unwrap();
+        allowance.take(900_000, &now).unwrap();
         let again = Allowance::new(limits, file, &now);
         assert_eq!(again.wait(100_000, &now, instant), None);
         assert_eq!(again.wait(100_001, &now, instant), Some(Wait::Day(Duration::from_secs(3600))));

@@ -56,6 +56,16 @@ impl EventFiles {
         versions.0.insert((!sealed, version), file.to_owned());
     }
 
+    /// A single video under whatever name is the whole of it: 1.x's script took any, such as a `video.h264` from a camera's disk.
+    fn take_only_video(&mut self) {
+        if let [only] = &self.strays[..]
+            && self.chunks.is_empty()
+        {
+            self.chunks.insert(0, Versions(BTreeMap::from([((true, 1), only.clone())])));
+            self.strays.clear();
+        }
+    }
+
     /// Every file that is read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.chunks.values().chain([&self.manifest, &self.trigger]).flat_map(Versions::iter)
@@ -87,6 +97,7 @@ pub fn find(paths: &[PathBuf]) -> io::Result<Vec<EventFiles>> {
             events.entry(folder.to_owned()).or_default().add(&path);
         }
     }
+    events.values_mut().for_each(EventFiles::take_only_video);
     events.retain(|_, event| {
         !event.chunks.is_empty() || event.trigger != Versions::default() || !event.strays.is_empty()
     });
@@ -166,6 +177,14 @@ mod tests {
         assert_eq!(names(&event.trigger), ["trigger.jpg.sealed", "trigger.jpg"]);
         assert_eq!(names(&event.manifest), ["manifest.json"]);
         assert!(event.strays[0].ends_with("video2 (1).h264"));
+    }
+
+    #[test]
+    fn a_single_video_may_have_any_name() {
+        let folder = tree(&["a/video.h264", "a/manifest.json", "b/one.h264", "b/two.h264"]);
+        let events = find(&[folder.path().to_owned()]).unwrap();
+        assert!(events[0].chunks[&0].iter().next().unwrap().ends_with("video.h264") && events[0].strays.is_empty());
+        assert!(events[1].chunks.is_empty() && events[1].strays.len() == 2, "nobody knows their order");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub struct Status {
     pub waiting_files: u64,
     /// Since when the oldest of them has waited.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub oldest_unsent: Option<Timestamp>,
 }
 
@@ -149,6 +149,14 @@ impl Uploads {
             waiting_files: outcome.waiting_files,
             oldest_unsent: outcome.oldest_unsent,
         }
+    }
+
+    /// `DAY/TIME` of the recording that an upload is of.
+    pub fn recording(&self, key: &EventKey) -> Option<String> {
+        let folder = self.spool.event(key)?.folder;
+        let mut parts = folder.rsplitn(3, '/');
+        let (time, day) = (parts.next()?, parts.next()?);
+        Some(format!("{day}/{time}"))
     }
 
     /// How everything stands.

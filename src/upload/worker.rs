@@ -294,9 +294,10 @@ impl Sender {
         if self.stop.load(Relaxed) {
             return Err(Pause::Stopping);
         }
-        if let Err(error) = self.allowance.take(bytes.len(), &ZonedDateTime::now(), Instant::now()) {
+        if let Err(error) = self.allowance.take(bytes.len(), &ZonedDateTime::now()) {
             tracing::warn!("what was sent today cannot be noted: {error}");
         }
+        self.allowance.begin(bytes.len(), Instant::now());
         let remote = &mut self.remote;
         let put = catch_unwind(AssertUnwindSafe(|| remote.put(path, bytes.clone(), how)));
         match put {

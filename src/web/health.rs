@@ -34,16 +34,16 @@ pub(super) struct Health {
     version: &'static str,
     cameras: Vec<Camera>,
     disk: Disk,
-    /// The machine itself.
-    machine: Machine,
-    /// Seconds since the daemon started.
-    uptime_s: u64,
     /// The server's certificate of the daemon's own TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<ServerCertificate>,
     /// One for each store that is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     uploads: Option<UploadHealth>,
+    /// The machine itself.
+    machine: Machine,
+    /// Seconds since the daemon started.
+    uptime_s: u64,
     /// Whether the wall clock is set by the network; unknown without systemd's time service.
     clock_synchronised: Option<bool>,
 }
@@ -167,7 +167,7 @@ struct ServerCertificate {
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     days_left: Option<i64>,
@@ -192,8 +192,8 @@ fn check(web: &Web) -> Health {
             Disk { status: Verdict::Failing, cause, free_bytes: None, total_bytes: None, hours: None }
         }
     };
-    let machine = machine(machine::celsius(), machine::fan(), machine::memory());
     let certificate = web.options.listen_tls.as_ref().map(|tls| certificate(&tls.certificate, Timestamp::now()));
+    let machine = machine(machine::celsius(), machine::fan(), machine::memory());
     let uploads = web.uploads.as_ref().map(|uploads| UploadHealth::of(&uploads.report()));
     let ok = disk.status == Verdict::Ok
         && machine.status == Verdict::Ok
@@ -205,10 +205,10 @@ fn check(web: &Web) -> Health {
         version: env!("CARGO_PKG_VERSION"),
         cameras,
         disk,
-        machine,
-        uptime_s: web.since.elapsed().as_secs(),
         certificate,
         uploads,
+        machine,
+        uptime_s: web.since.elapsed().as_secs(),
         clock_synchronised: crate::clock::synchronised(),
     }
 }

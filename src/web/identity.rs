@@ -32,7 +32,7 @@ pub(super) struct Identity {
     pub(super) role: Role,
     /// When the certificate ends.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires: Option<Timestamp>,
 }
 

@@ -76,10 +76,10 @@ pub struct Web {
     listeners: Arc<Semaphore>,
     /// Place for whoever makes a thumbnail.
     thumbnails: Semaphore,
-    /// When the daemon started.
-    since: Instant,
     /// Where something is uploaded.
     uploads: Option<Arc<Uploads>>,
+    /// When the daemon started.
+    since: Instant,
     /// Turns true when the daemon ends, and with it every endless answer.
     closing: watch::Receiver<bool>,
 }
@@ -105,8 +105,8 @@ impl Web {
             feed,
             listeners: Arc::new(Semaphore::new(events::LISTENERS)),
             thumbnails: Semaphore::new(1),
-            since: Instant::now(),
             uploads: None,
+            since: Instant::now(),
             closing,
         }
     }
@@ -136,6 +136,10 @@ pub async fn serve(listeners: Vec<Listener>, web: Web) {
     serving.spawn({
         let web = Arc::clone(&web);
         async move { events::watch_states(&web).await }
+    });
+    serving.spawn({
+        let web = Arc::clone(&web);
+        async move { uploads::tell(&web).await }
     });
     while serving.join_next().await.is_some() {}
 }

@@ -38,7 +38,7 @@ use crate::settings::{self, SettingKind};
         snapshot::show, mjpeg::stream, live::stream,
         recordings::list, recordings::list_day, recordings::delete_day, recordings::delete, recordings::change,
         recordings::trigger, recordings::video, video::show, thumbnail::show,
-        cameras::list, identity::show, events::all, events::of_camera, health::show, metrics::show, show,
+        cameras::list, events::all, events::of_camera, health::show, identity::show, metrics::show, show,
     ),
     components(schemas(Problem))
 )]

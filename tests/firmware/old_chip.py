@@ -20,21 +20,30 @@ class OldChip:
         self.lines = []  # what it obeyed
         self.brightness = 42
         self.lost_bytes = 0
-        self.running = True
-        self.master, slave = pty.openpty()
-        tty.setraw(slave)
-        os.symlink(os.ttyname(slave), link)
-        self.slave = slave  # held open, as a soldered-in controller is there all the time
+        self.plugged = False
         self.restart = threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.plug()
+
+    def plug(self):
+        """The adapter comes: a new pseudo-terminal, the same link. The chip itself had its power all the time."""
+        self.master, self.slave = pty.openpty()
+        tty.setraw(self.slave)
+        os.symlink(os.ttyname(self.slave), self.link)
+        first = not self.plugged and not self.lines
+        self.plugged = True
+        self.thread = threading.Thread(target=self.run, args=(first,))
         self.thread.start()
 
-    def close(self):
-        self.running = False
+    def unplug(self):
+        self.plugged = False
         self.thread.join()
+        os.unlink(self.link)
         os.close(self.slave)
         os.close(self.master)
-        os.unlink(self.link)
+
+    def close(self):
+        if self.plugged:
+            self.unplug()
 
     def say(self, text):
         data = text.encode() + b"\n"
@@ -64,9 +73,11 @@ class OldChip:
         self.lines.append(line)
         self.say("ok")
 
-    def run(self):
-        self.begin()
-        while self.running:
+    def run(self, first):
+        if first:
+            self.begin()
+        self.buffer = b""
+        while self.plugged:
             if self.restart.is_set():
                 self.restart.clear()
                 self.begin()

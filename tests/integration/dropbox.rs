@@ -252,6 +252,18 @@ fn a_line_on_which_nothing_moves_is_given_up() {
 }
 
 #[test]
+fn a_slow_line_that_moves_is_waited_for() {
+    let server = DropboxServer::start();
+    let stall = Duration::from_secs(3);
+    let mut account = Account::with(server, |options| options.stall = stall);
+    account.server.fault([Fault::Slow(Duration::from_millis(60))]);
+    let begin = std::time::Instant::now();
+    account.add(&content(24 << 20)).unwrap();
+    assert!(begin.elapsed() > stall, "or nothing was shown");
+    assert_eq!(account.server.files()[PATH].bytes.len(), 24 << 20);
+}
+
+#[test]
 fn whatever_stays_wrong_is_refused() {
     let mut account = Account::new();
     for summary in ["path/malformed_path", "path/disallowed_name", "path/conflict/file_ancestor", "payload_too_large"] {
@@ -399,6 +411,10 @@ fn the_owner_is_walked_through_the_login() {
     login(&account.server, &["--out", other.to_str().unwrap()], &system).unwrap();
     let stranger = login(&account.server, &["--force", "--out", other.to_str().unwrap()], &[]).unwrap_err();
     assert!(stranger.to_lowercase().contains("certificate"), "{stranger}");
+    // A system that trusts nobody says what it lacks.
+    let nobody = [("SSL_CERT_FILE", Path::new("/dev/null")), ("SSL_CERT_DIR", Path::new("/nowhere"))];
+    let lost = login(&account.server, &["--force", "--out", other.to_str().unwrap()], &nobody).unwrap_err();
+    assert!(lost.contains("ca-certificates"), "{lost}");
     let nowhere = login(&account.server, &["--out", "/nowhere/token"], &[]).unwrap_err();
     assert!(nowhere.contains("/nowhere"), "{nowhere}");
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

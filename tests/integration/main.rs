@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod access;
+mod browser;
 mod camera_lost;
 mod crash;
 mod disk_full;
@@ -29,6 +30,7 @@ mod tls;
 mod tuning;
 mod two_streams;
 mod unseal;
+mod uploads;
 mod uploads_doc;
 mod video;
 mod viewers;

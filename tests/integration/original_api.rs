@@ -186,7 +186,7 @@ fn malformed_days_and_times_are_refused() {
 
 #[test]
 fn the_web_app_is_served_only_when_it_is_on() {
-    const FILES: [&str; 4] = ["/", "/app.js", "/style.css", "/icon.svg"];
+    const FILES: [&str; 4] = ["/", "/app.js", "/base.css", "/icon.svg"];
     let on = Daemon::start("web_app = true");
     for file in FILES {
         let answer = on.get(file);

@@ -230,6 +230,28 @@ fn faults_of_the_user_say_what_to_do() {
     assert!(!folder.join("out").join(EVENT).join("video.mp4").exists());
 }
 
+/// 1.x's script took whatever ended in .h264, sealed or not.
+#[test]
+fn single_files_and_clear_ones_open_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let video = video(folder);
+    let event = folder.join("in").join(EVENT);
+    fs::create_dir_all(&event).unwrap();
+    fs::write(event.join("video.h264"), &video).unwrap();
+    let output = unseal(folder, &["--fps", "10", "in"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(times_ms(folder), (0..60).map(|n| n * 100).collect::<Vec<_>>());
+
+    let file = format!("in/{EVENT}/video.h264");
+    let output = Command::new(env!("CARGO_BIN_EXE_watchtower"))
+        .args(["unseal", "--out", "single", &file])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success() && folder.join("single/video.mp4").exists(), "{}", said(&output));
+}
+
 #[test]
 fn the_wrapper_takes_the_options_of_1x() {
     let folder = tempfile::tempdir().unwrap();

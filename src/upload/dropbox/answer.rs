@@ -60,12 +60,12 @@ fn of_conflict(answer: &Answer, body: &Value) -> Verdict {
         ["path", "insufficient_space", _] => {
             PutError::Account { cause: "Dropbox: the account is full: delete something, or buy space".to_owned() }
         }
-        ["path", "no_write_permission", _] => {
+        ["path", "no_write_permission" | "access_restricted", _] => {
             PutError::Account { cause: "Dropbox: the account may not write there".to_owned() }
         }
-        ["path", "conflict" | "malformed_path" | "disallowed_name" | "team_folder", _]
+        ["path", "conflict" | "malformed_path" | "disallowed_name" | "team_folder" | "operation_suppressed", _]
         | ["payload_too_large" | "properties_error" | "encryption_not_supported", ..] => refused(answer),
-        // `too_many_write_operations`, `operation_suppressed`, `content_hash_mismatch`, and what Dropbox may come up with.
+        // `too_many_write_operations`, `content_hash_mismatch`, and what Dropbox may come up with.
         _ => later(answer, &words(answer)),
     })
 }
@@ -138,13 +138,13 @@ mod tests {
     #[test]
     fn each_error_has_its_consequence() {
         let path = |reason: &str| format!(r#"{{"error":{{".tag":"path","reason":{{".tag":"{reason}"}}}}}}"#);
-        for reason in ["malformed_path", "disallowed_name", "team_folder"] {
+        for reason in ["malformed_path", "disallowed_name", "team_folder", "operation_suppressed"] {
             assert!(matches!(failed(409, &path(reason)), PutError::Refused { .. }), "{reason}");
         }
-        for reason in ["insufficient_space", "no_write_permission"] {
+        for reason in ["insufficient_space", "no_write_permission", "access_restricted"] {
             assert!(matches!(failed(409, &path(reason)), PutError::Account { .. }), "{reason}");
         }
-        for reason in ["too_many_write_operations", "operation_suppressed", "something new"] {
+        for reason in ["too_many_write_operations", "something new"] {
             assert!(matches!(failed(409, &path(reason)), PutError::Later { .. }), "{reason}");
         }
         let mismatch = r#"{"error":{".tag":"content_hash_mismatch"}}"#;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::network::Lan;
 
 /// Which certificate Chromium shows without asking is a matter of policy, and policies are the machine's. For names below
-/// `home.example` only, and gone with the test.
+/// `example.org` only, and gone with the test.
 struct Policy(PathBuf);
 
 impl Policy {
@@ -14,7 +14,7 @@ impl Policy {
         let folder = Path::new("/etc/chromium/policies/managed");
         std::fs::create_dir_all(folder).ok()?;
         let file = folder.join(format!("watchtower-test-{}.json", std::process::id()));
-        let any = r#"{"AutoSelectCertificateForUrls": ["{\"pattern\":\"https://[*.]home.example\",\"filter\":{}}"]}"#;
+        let any = r#"{"AutoSelectCertificateForUrls": ["{\"pattern\":\"https://[*.]example.org\",\"filter\":{}}"]}"#;
         std::fs::write(&file, any).ok()?;
         Some(Self(file))
     }

@@ -117,8 +117,16 @@ impl<L: Line> Connection<L> {
     }
 
     pub fn read_body(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        self.read_slowly(length, Duration::ZERO)
+    }
+
+    /// With a pause after every 256 KiB.
+    pub fn read_slowly(&mut self, length: usize, pause: Duration) -> io::Result<Vec<u8>> {
         let mut body = vec![0; length];
-        self.0.read_exact(&mut body)?;
+        for piece in body.chunks_mut(256 << 10) {
+            self.0.read_exact(piece)?;
+            std::thread::sleep(pause);
+        }
         Ok(body)
     }
 

@@ -45,6 +45,8 @@ pub enum Fault {
     Unavailable(Option<u64>),
     /// The connection ends after so many bytes of the body.
     CutBody(usize),
+    /// Every 256 KiB of the body take so long.
+    Slow(Duration),
     /// The file is stored; the connection ends in the middle of the answer.
     CutAnswer,
     /// The file is stored; the connection ends without an answer.
@@ -266,7 +268,11 @@ fn serve(stream: impl Line, state: &Mutex<State>) {
             let _ = line.read_body(bytes.min(request.length));
             return state.lock().unwrap().note(&request, 0);
         }
-        let Ok(body) = line.read_body(request.length) else { return };
+        let pause = match fault {
+            Some(Fault::Slow(pause)) => pause,
+            _ => Duration::ZERO,
+        };
+        let Ok(body) = line.read_slowly(request.length, pause) else { return };
         let (reply, then) = state.lock().unwrap().answer(&request, body, fault.as_ref());
         if let Then::Late(wait) = then {
             std::thread::sleep(wait);

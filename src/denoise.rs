@@ -1,0 +1,196 @@
+//! Pure: takes a sensor's noise out of a stream of frames before they are encoded.
+//!
+//! Noise differs from picture to picture, and an encoder spends time and bits on all that differs. Where a sample is within
+//! the noise of what it was before, it moves only a part of the way; where something has changed it is taken as it is.
+//! How strong the noise is, is measured anew in every frame, and without noise nothing is changed. Rotation and levels are
+//! in [`crate::picture`].
+
+use crate::media::{Frame, FramePool};
+
+/// Samples within this of what they were are moved by a quarter of the difference, at most; a faint thing that moves has to
+/// stay one.
+const MOST: u8 = 4;
+/// Side of the blocks that noise is measured in, in samples; of each block one row is looked at.
+const BLOCK: usize = 16;
+
+/// Takes the noise out of the frames of one stream, one after the other.
+#[derive(Default)]
+pub struct Denoiser {
+    pool: FramePool,
+    /// What was given last.
+    steady: Option<Frame>,
+    /// How many blocks differ by how much on average, in quarters of a level.
+    blocks: Vec<u32>,
+}
+
+impl Denoiser {
+    /// A denoiser; the first frame, and the first of a new size, pass as they are.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The frame without noise, its moment kept. It stays until the next call.
+    pub fn reduce(&mut self, frame: &Frame) -> &Frame {
+        let steady = match self.steady.take() {
+            Some(mut steady) if steady.size() == frame.size() => {
+                let reach = reach(noise(&mut self.blocks, frame, &steady));
+                steady.moment = frame.moment;
+                if reach == 0 {
+                    steady.data_mut().copy_from_slice(frame.data());
+                } else {
+                    follow(steady.data_mut(), frame.data(), reach);
+                }
+                steady
+            }
+            _ => {
+                let mut first = self.pool.frame(frame.size(), frame.moment);
+                first.data_mut().copy_from_slice(frame.data());
+                first
+            }
+        };
+        self.steady.insert(steady)
+    }
+}
+
+/// Mean difference of the luma samples of a block that stands still, in quarters of a level: the median of all blocks, so
+/// that what moves does not count while it takes less than half of the picture.
+fn noise(blocks: &mut Vec<u32>, frame: &Frame, before: &Frame) -> u32 {
+    const LARGEST: usize = 4 * 255;
+    blocks.clear();
+    blocks.resize(LARGEST + 1, 0);
+    let width = frame.size().width as usize;
+    let mut count = 0;
+    let (now, then) = (frame.planes()[0], before.planes()[0]);
+    for (now, then) in now.chunks_exact(width).zip(then.chunks_exact(width)).skip(BLOCK / 2).step_by(BLOCK) {
+        for (now, then) in now.chunks_exact(BLOCK).zip(then.chunks_exact(BLOCK)) {
+            let sum: u32 = now.iter().zip(then).map(|(now, then)| u32::from(now.abs_diff(*then))).sum();
+            blocks[sum as usize / (BLOCK / 4)] += 1;
+            count += 1;
+        }
+    }
+    let mut left = count / 2;
+    let median = blocks.iter().position(|blocks| {
+        let here = *blocks > left;
+        left = left.saturating_sub(*blocks);
+        here
+    });
+    median.unwrap_or(0) as u32
+}
+
+/// Up to what difference samples are taken for unchanged: twice the mean difference, which nine of ten are within. Noise
+/// of less than a level is left alone, since what moves slowly looks the same.
+fn reach(quarters: u32) -> u8 {
+    if quarters < 4 { 0 } else { (quarters / 2).min(MOST.into()) as u8 }
+}
+
+/// Moves samples towards what they are now: a quarter of the way within `reach`, half within twice that, all beyond.
+/// Rounded alike in both directions, and a difference of one stays, so that what stands still comes to rest.
+fn follow(steady: &mut [u8], now: &[u8], reach: u8) {
+    for (steady, now) in steady.iter_mut().zip(now) {
+        let away = now.abs_diff(*steady);
+        let step = if away <= reach {
+            (away + 2) / 4
+        } else if away <= 2 * reach {
+            away.div_ceil(2)
+        } else {
+            away
+        };
+        *steady = if now > steady { *steady + step } else { *steady - step };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::media::{Moment, Pts, Resolution};
+
+    const SIZE: Resolution = Resolution::new(160, 96);
+
+    /// Frame `n`: grey, with noise of so many levels to either side, and a square of `contrast` that moves.
+    fn frame(pool: &FramePool, n: usize, noise: i32, contrast: i32) -> Frame {
+        let moment = Moment { pts: Pts(n as i64), wall: jiff::Timestamp::UNIX_EPOCH, brightness: None };
+        let mut frame = pool.frame(SIZE, moment);
+        let mut seed = (n as u32 + 1).wrapping_mul(747_796_405) | 1;
+        for (i, sample) in frame.data_mut().iter_mut().enumerate() {
+            seed ^= seed << 13;
+            seed ^= seed >> 17;
+            seed ^= seed << 5;
+            let (x, y) = (i % 160, i / 160);
+            let square = (4 * n..4 * n + 24).contains(&x) && (30..54).contains(&y);
+            *sample = (100 + (seed >> 8) as i32 % (2 * noise + 1) - noise + contrast * i32::from(square)) as u8;
+        }
+        frame
+    }
+
+    fn mean_error(frame: &Frame, n: usize, contrast: i32) -> f32 {
+        let wanted = self::frame(&FramePool::default(), n, 0, contrast);
+        let errors = frame.planes()[0].iter().zip(wanted.planes()[0]).map(|(a, b)| f32::from(a.abs_diff(*b)));
+        errors.sum::<f32>() / frame.planes()[0].len() as f32
+    }
+
+    #[test]
+    fn noise_becomes_less_than_half() {
+        let pool = FramePool::default();
+        let mut denoiser = Denoiser::new();
+        let (mut before, mut after) = (0.0, 0.0);
+        for n in 0..20 {
+            let noisy = frame(&pool, n, 3, 0);
+            let steady = denoiser.reduce(&noisy);
+            assert_eq!(steady.moment, noisy.moment);
+            if n > 10 {
+                before += mean_error(&noisy, n, 0);
+                after += mean_error(steady, n, 0);
+            }
+        }
+        assert!(after < before / 2.0, "{before} became {after}");
+    }
+
+    #[test]
+    fn frames_without_noise_pass_unchanged() {
+        let pool = FramePool::default();
+        let mut denoiser = Denoiser::new();
+        for n in 0..20 {
+            let clean = frame(&pool, n, 0, 3);
+            assert!(denoiser.reduce(&clean).data() == clean.data(), "frame {n}");
+        }
+    }
+
+    #[test]
+    fn what_moves_leaves_no_trace_in_noise() {
+        let pool = FramePool::default();
+        let mut denoiser = Denoiser::new();
+        for n in 0..20 {
+            let steady = denoiser.reduce(&frame(&pool, n, 3, 40));
+            if n > 0 {
+                // Where the square was a picture ago, and where it is only now.
+                let row = &steady.planes()[0][40 * 160..][..160];
+                for (x, wanted) in [(4 * n - 4, 100), (4 * n - 1, 100), (4 * n, 140), (4 * n + 23, 140)] {
+                    assert!(row[x].abs_diff(wanted) <= 4, "frame {n}: {} at {x}, not {wanted}", row[x]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_size_begins_anew() {
+        let pool = FramePool::default();
+        let mut denoiser = Denoiser::new();
+        denoiser.reduce(&frame(&pool, 0, 3, 0));
+        let mut turned = pool.frame(SIZE.turned(), frame(&pool, 1, 0, 0).moment);
+        turned.data_mut().fill(7);
+        assert!(denoiser.reduce(&turned).data() == turned.data());
+    }
+
+    #[test]
+    fn steps_are_alike_in_both_directions_and_pass_by_nothing() {
+        for now in 0..=255u8 {
+            let mut steady: Vec<u8> = (0..=255).collect();
+            follow(&mut steady, &[now; 256], MOST);
+            for (was, is) in (0..=255u8).zip(steady) {
+                assert!(is.abs_diff(now) <= was.abs_diff(now), "{was} to {now}: {is}");
+                assert!(was.abs_diff(now) <= 2 * MOST || is == now, "{was} to {now}: {is}");
+            }
+        }
+    }
+}
