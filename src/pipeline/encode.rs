@@ -93,7 +93,7 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
         match stream.take() {
             Job::Frame { frame, idr } => {
                 shared.bell.ring();
-                match session.encode(shared, &frame, idr) {
+                match session.encode(shared, frame, idr) {
                     Ok(access_unit) => {
                         stream.ring.push(access_unit);
                         if std::mem::take(&mut failing) {
@@ -143,13 +143,16 @@ impl Session {
     pub(super) fn encode(
         &mut self,
         shared: &Shared,
-        frame: &Frame,
+        frame: Arc<Frame>,
         idr: bool,
     ) -> Result<AccessUnit, crate::codec::openh264::EncodeError> {
         let target = frame.size().fitted_into(self.config.size.unwrap_or(LARGEST));
-        let scaled = (target != frame.size())
-            .then(|| shared.counters.scale.time(|| self.scaler.scale(frame, target, &self.pool)));
-        let clean = shared.counters.denoise.time(|| self.denoiser.reduce(scaled.as_ref().unwrap_or(frame)));
+        let scaled = if target == frame.size() {
+            frame
+        } else {
+            Arc::new(shared.counters.scale.time(|| self.scaler.scale(&frame, target, &self.pool)))
+        };
+        let clean = shared.counters.denoise.time(|| self.denoiser.reduce(scaled));
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => {
@@ -161,6 +164,6 @@ impl Session {
         if idr {
             encoder.force_idr();
         }
-        shared.counters.encode.time(|| encoder.encode(clean))
+        shared.counters.encode.time(|| encoder.encode(&clean))
     }
 }
