@@ -66,7 +66,7 @@ class Fan(unittest.TestCase):
         self.serve()
         self.until_level(1)  # until something is known, and for the hold time
         self.until_level(0)
-        self.assertEqual(self.state(), {"on": False, "celsius": 21.0, "problem": None})
+        until(lambda: self.state() == {"on": False, "celsius": 21.0, "problem": None}, "state")  # written after the line is set
         self.heat(53.5)
         self.until_level(1)
         self.heat(51)
@@ -81,7 +81,7 @@ class Fan(unittest.TestCase):
         self.until_level(0)
         os.remove(self.sensor)
         self.until_level(1)
-        self.assertIn(self.sensor, self.state()["problem"])
+        until(lambda: self.sensor in (self.state()["problem"] or ""), "cause")
         self.heat(21)
         self.until_level(0)
         self.heat("rubbish")
