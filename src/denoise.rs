@@ -12,6 +12,8 @@ use crate::media::{Frame, FramePool};
 /// Samples within this of what they were are moved by a quarter of the difference, at most; a faint thing that moves has to
 /// stay one.
 const MOST: u8 = 4;
+/// Differences of less than this, in quarters of a level, are left alone: an encoder does not see them.
+const LEAST_QUARTERS: u32 = 6;
 /// Side of the blocks that noise is measured in, in samples; of each block one row is looked at.
 const BLOCK: usize = 16;
 
@@ -31,18 +33,21 @@ impl Denoiser {
         Self::default()
     }
 
-    /// The frame without noise, its moment kept; the frame itself where there is nothing to take out.
-    pub fn reduce(&mut self, frame: &Arc<Frame>) -> Arc<Frame> {
-        let before = self.steady.take().filter(|before| before.size() == frame.size());
-        let reached = before.and_then(|before| match reach(noise(&mut self.blocks, frame, &before)) {
-            0 => None,
-            reach => {
-                let mut steady = self.pool.frame(frame.size(), frame.moment);
-                follow(steady.data_mut(), before.data(), frame.data(), reach);
-                Some(Arc::new(steady))
-            }
-        });
-        Arc::clone(self.steady.insert(reached.unwrap_or_else(|| Arc::clone(frame))))
+    /// The frame without noise; itself where there is none.
+    pub fn reduce(&mut self, frame: Arc<Frame>) -> Arc<Frame> {
+        let steady = match self.steady.take().filter(|steady| steady.size() == frame.size()) {
+            Some(before) => match reach(noise(&mut self.blocks, &frame, &before)) {
+                0 => frame,
+                reach => {
+                    let mut steady = self.pool.frame(frame.size(), frame.moment);
+                    follow(before.data(), frame.data(), reach, steady.data_mut());
+                    Arc::new(steady)
+                }
+            },
+            None => frame,
+        };
+        self.steady = Some(Arc::clone(&steady));
+        steady
     }
 }
 
@@ -71,16 +76,15 @@ fn noise(blocks: &mut Vec<u32>, frame: &Frame, before: &Frame) -> u32 {
     median.unwrap_or(0) as u32
 }
 
-/// Up to what difference samples are taken for unchanged: twice the mean difference, which nine of ten are within. Noise
-/// of less than a level is left alone, since what moves slowly looks the same.
+/// Up to what difference samples are taken for unchanged: twice the mean difference, which nine of ten are within.
 fn reach(quarters: u32) -> u8 {
-    if quarters < 4 { 0 } else { (quarters / 2).min(MOST.into()) as u8 }
+    if quarters < LEAST_QUARTERS { 0 } else { (quarters / 2).min(MOST.into()) as u8 }
 }
 
 /// Moves samples from what they were towards what they are now: a quarter of the way within `reach`, half within twice that,
 /// all beyond. Rounded alike in both directions, and a difference of one stays, so that what stands still comes to rest.
-fn follow(steady: &mut [u8], before: &[u8], now: &[u8], reach: u8) {
-    for ((steady, before), now) in steady.iter_mut().zip(before).zip(now) {
+fn follow(before: &[u8], now: &[u8], reach: u8, to: &mut [u8]) {
+    for ((to, before), now) in to.iter_mut().zip(before).zip(now) {
         let away = now.abs_diff(*before);
         let step = if away <= reach {
             (away + 2) / 4
@@ -89,7 +93,7 @@ fn follow(steady: &mut [u8], before: &[u8], now: &[u8], reach: u8) {
         } else {
             away
         };
-        *steady = if now > before { *before + step } else { *before - step };
+        *to = if now > before { *before + step } else { *before - step };
     }
 }
 
@@ -102,7 +106,7 @@ mod tests {
     const SIZE: Resolution = Resolution::new(160, 96);
 
     /// Frame `n`: grey, with noise of so many levels to either side, and a square of `contrast` that moves.
-    fn frame(pool: &FramePool, n: usize, noise: i32, contrast: i32) -> Arc<Frame> {
+    fn frame(pool: &FramePool, n: usize, noise: i32, contrast: i32) -> Frame {
         let moment = Moment { pts: Pts(n as i64), wall: jiff::Timestamp::UNIX_EPOCH, brightness: None };
         let mut frame = pool.frame(SIZE, moment);
         let mut seed = (n as u32 + 1).wrapping_mul(747_796_405) | 1;
@@ -114,7 +118,7 @@ mod tests {
             let square = (4 * n..4 * n + 24).contains(&x) && (30..54).contains(&y);
             *sample = (100 + (seed >> 8) as i32 % (2 * noise + 1) - noise + contrast * i32::from(square)) as u8;
         }
-        Arc::new(frame)
+        frame
     }
 
     fn mean_error(frame: &Frame, n: usize, contrast: i32) -> f32 {
@@ -129,8 +133,8 @@ mod tests {
         let mut denoiser = Denoiser::new();
         let (mut before, mut after) = (0.0, 0.0);
         for n in 0..20 {
-            let noisy = frame(&pool, n, 3, 0);
-            let steady = denoiser.reduce(&noisy);
+            let noisy = Arc::new(frame(&pool, n, 3, 0));
+            let steady = denoiser.reduce(Arc::clone(&noisy));
             assert_eq!(steady.moment, noisy.moment);
             if n > 10 {
                 before += mean_error(&noisy, n, 0);
@@ -145,8 +149,8 @@ mod tests {
         let pool = FramePool::default();
         let mut denoiser = Denoiser::new();
         for n in 0..20 {
-            let clean = frame(&pool, n, 0, 3);
-            assert!(denoiser.reduce(&clean).data() == clean.data(), "frame {n}");
+            let clean = Arc::new(frame(&pool, n, 0, 3));
+            assert!(Arc::ptr_eq(&denoiser.reduce(Arc::clone(&clean)), &clean), "frame {n} is not even copied");
         }
     }
 
@@ -155,7 +159,7 @@ mod tests {
         let pool = FramePool::default();
         let mut denoiser = Denoiser::new();
         for n in 0..20 {
-            let steady = denoiser.reduce(&frame(&pool, n, 3, 40));
+            let steady = denoiser.reduce(Arc::new(frame(&pool, n, 3, 40)));
             if n > 0 {
                 // Where the square was a picture ago, and where it is only now.
                 let row = &steady.planes()[0][40 * 160..][..160];
@@ -170,18 +174,19 @@ mod tests {
     fn another_size_begins_anew() {
         let pool = FramePool::default();
         let mut denoiser = Denoiser::new();
-        denoiser.reduce(&frame(&pool, 0, 3, 0));
+        denoiser.reduce(Arc::new(frame(&pool, 0, 3, 0)));
         let mut turned = pool.frame(SIZE.turned(), frame(&pool, 1, 0, 0).moment);
         turned.data_mut().fill(7);
         let turned = Arc::new(turned);
-        assert!(denoiser.reduce(&turned).data() == turned.data());
+        assert!(Arc::ptr_eq(&denoiser.reduce(Arc::clone(&turned)), &turned));
     }
 
     #[test]
     fn steps_are_alike_in_both_directions_and_pass_by_nothing() {
         for now in 0..=255u8 {
-            let (before, mut steady): (Vec<u8>, _) = ((0..=255).collect(), [0; 256]);
-            follow(&mut steady, &before, &[now; 256], MOST);
+            let before: Vec<u8> = (0..=255).collect();
+            let mut steady = [0; 256];
+            follow(&before, &[now; 256], MOST, &mut steady);
             for (was, is) in (0..=255u8).zip(steady) {
                 assert!(is.abs_diff(now) <= was.abs_diff(now), "{was} to {now}: {is}");
                 assert!(was.abs_diff(now) <= 2 * MOST || is == now, "{was} to {now}: {is}");

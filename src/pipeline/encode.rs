@@ -181,7 +181,7 @@ impl Session {
         // The processor pays for noise, a hardware encoder does not.
         let frame = match encoder.kind() {
             Some(Kind::Hardware(_)) => frame,
-            _ => shared.counters.denoise.time(|| self.denoiser.reduce(&frame)),
+            _ => shared.counters.denoise.time(|| self.denoiser.reduce(frame)),
         };
         let outcome = shared.counters.encode.time(|| encoder.encode(frame, done));
         self.tell(shared);

@@ -78,8 +78,8 @@ fn the_document_is_valid_and_the_daemon_keeps_to_it() {
             .arg(&file)
             .args(["--url", &format!("http://{}", daemon.address), "--checks", CHECKS])
             .args(["--exclude-path-regex", ENDLESS, "--phases", "examples,coverage,fuzzing", "--max-examples", "10"])
-            .args(["--generation-deterministic", "--generation-database", "none", "--no-shrink", "--no-color"])
-            .args(["--request-timeout", "60", "--suppress-health-check", "all", "--workers", "2"]),
+            .args(["--generation-deterministic", "--no-shrink", "--no-color"])
+            .args(["--request-timeout", "60", "--suppress-health-check", "all"]),
     );
     assert_eq!(daemon.get("/api/cameras").status, 200, "it still answers");
 }
