@@ -39,7 +39,7 @@ fn assert_clean(browser: &mut Browser, origin: &str) {
     let complaints: Vec<_> = browser.complaints().iter().filter(|said| !early(said)).cloned().collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
     let ours = |asked: &&String| {
-        ["blob:", "data:", "about:"].iter().any(|kind| asked.starts_with(kind)) || asked.starts_with(origin)
+        ["blob:", "data:", "about:", "chrome:"].iter().any(|kind| asked.starts_with(kind)) || asked.starts_with(origin)
     };
     let others: Vec<_> = browser.requests().iter().filter(|asked| !ours(asked)).cloned().collect();
     assert!(others.is_empty(), "asked of others: {others:#?}");
