@@ -1,8 +1,21 @@
-# Keys of the configuration whose name ends in `_file` name files that the daemon's user cannot read where they lie: systemd
-# reads them as root when the unit starts and shows them to it alone (systemd.exec(5), LoadCredential=).
+# Keys of the configuration whose name ends in `_file`, and the files of the daemon's own TLS, name files that the daemon's user
+# cannot read where they lie: systemd reads them as root when the unit starts and shows them to it alone (systemd.exec(5),
+# LoadCredential=).
 { lib }:
 let
-  isSecret = path: value: lib.isString value && path != [ ] && lib.hasSuffix "_file" (lib.last path);
+  isSecret =
+    path: value:
+    lib.isString value
+    && path != [ ]
+    && (
+      lib.hasSuffix "_file" (lib.last path)
+      ||
+        lib.take 2 path == [
+          "web"
+          "listen_tls"
+        ]
+        && lib.last path != "address"
+    );
   # The name of a credential: the key's path, `cameras-yard-credentials_file`.
   name = lib.concatStringsSep "-";
 

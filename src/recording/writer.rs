@@ -15,6 +15,7 @@ use super::id::RecordingId;
 use super::index::{CloseReason, Header};
 use super::store::Store;
 use crate::event::Event;
+use crate::h264::same_parameters;
 use crate::media::{AccessUnit, Pts};
 use crate::ring::{Next, Ring};
 
@@ -234,6 +235,7 @@ struct Job<'a, P> {
     /// Access units missing before the pending ones.
     missed: u64,
     needs_idr: bool,
+    last_idr: Option<AccessUnit>,
     last_write: Duration,
     done: Recorded,
 }
@@ -252,6 +254,7 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
             pending_since: Instant::now(),
             missed: 0,
             needs_idr: true,
+            last_idr: None,
             last_write: Duration::ZERO,
             done: Recorded::default(),
         }
@@ -263,13 +266,15 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
 
     fn take(&mut self, unit: AccessUnit) {
         if unit.idr {
-            if self.writer.pending.first().is_some_and(|first| first.size != unit.size) {
+            // A recording is one stream: one size, and the parameter sets of one encoder.
+            let other = |last: &AccessUnit| last.size != unit.size || !same_parameters(&last.bytes, &unit.bytes);
+            if self.last_idr.replace(unit.clone()).is_some_and(|last| other(&last)) {
                 self.write();
-                // Of another size they would belong to a recording of their own, and the disk refuses it.
+                // What is left would belong to a recording of its own, and the disk refuses it.
                 self.skip(self.writer.pending.len());
-            }
-            if self.open.as_ref().is_some_and(|(_, files)| files.header.size != unit.size) {
-                self.close(CloseReason::SizeChanged);
+                if self.open.is_some() {
+                    self.close(CloseReason::SizeChanged);
+                }
             }
             // The event begins with the last IDR at or before its start, which may come later than the writer: what
             // the ring had then can be the rest of an earlier event. Or with the first picture after its start, where

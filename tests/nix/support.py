@@ -1,6 +1,7 @@
 """What the tests of the rendered texts share: where things are, the programs of the appliance's year, a place to run them in."""
 
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -25,8 +26,9 @@ def run(*command, **options):
 
 
 def in_forky(*command):
-    """Runs a program of the chroot, in a network of its own."""
-    return run("unshare", "--net", "--mount", "chroot", FORKY, *command)
+    """Runs a program of the chroot, with networks and processes of its own."""
+    enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+    return run("unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", enter, FORKY, *command)
 
 
 def install(host):
@@ -34,7 +36,6 @@ def install(host):
     for folder in ("nix/store", "etc/systemd/system", "run/credentials", "golden"):
         shutil.rmtree(FORKY / folder, ignore_errors=True)
     shutil.copytree(GOLDEN / host, FORKY, dirs_exist_ok=True, ignore=shutil.ignore_patterns("meta.json", "fstab"))
-    import re
     texts = "".join(path.read_text() for path in (GOLDEN / host).rglob("*") if path.is_file())
     for path in set(re.findall(r"/nix/store/[\w.+-]+/s?bin/[\w.+-]+", texts)):
         stand_in = FORKY / path.lstrip("/")

@@ -1,11 +1,12 @@
 """The rendered units, nginx.conf, nftables and rules, tried with the programs that read them on the appliance."""
 
 import json
+import os
 import re
-import subprocess
+import shutil
 import unittest
 
-from support import CAMERAS, FORKY, GOLDEN, HOSTS, install, in_forky, needs_forky, run
+from support import CAMERAS, FORKY, GOLDEN, HOSTS, ROOT, install, in_forky, needs_forky, run
 
 # systemd-analyze security: what a unit may still do, 0 (nothing) to 10.
 EXPOSURE = {"watchtower": 1.5, "watchtower-serial": 1.0, "watchtower-fan": 1.0}
@@ -110,12 +111,24 @@ class Words(unittest.TestCase):
     def test_every_location_says_who_asks(self):
         for host in HOSTS:
             conf = text(host, "nix/store/nginx.conf")
-            proxied = [block for block in re.findall(r"location [^\n]*\{\n(.*?)\n\}", conf, re.S) if "proxy_pass" in block]
+            proxied = [block for block in re.findall(r"location [^\n]*\{\n(.*?)\n    \}", conf, re.S) if "proxy_pass" in block]
             self.assertGreaterEqual(len(proxied), 2)
             for block in proxied:
                 for name in ("X-Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Host", "X-Forwarded-For", "Forwarded", "Host"):
-                    self.assertEqual(len(re.findall(rf"(?m)^proxy_set_header {name} ", block)), 1, f"{host}: {name} in {block}")
+                    self.assertEqual(len(re.findall(rf"(?m)^ *proxy_set_header {name} ", block)), 1, f"{host}: {name} in {block}")
                 self.assertIn("proxy_buffering off;", block)
+
+    def test_every_path_of_the_api_is_passed_on_and_no_other(self):
+        paths = list(json.loads((ROOT / "tests/data/openapi.json").read_text())["paths"])
+        paths += [f"/{file.name}" for file in (ROOT / "web").iterdir() if file.name != "index.html"] + ["/"]
+        self.assertGreater(len(paths), 30)
+        for host, prefix in [("usb", ""), ("fleet", "/front")]:
+            patterns = [re.compile(pattern) for pattern in re.findall(r'location ~ "(.*)" \{', text(host, "nix/store/nginx.conf"))]
+            for path in paths:
+                path = path.replace("{camera}", "front").replace("{day}", "2026-11-26").replace("{time}", "12.25.43")
+                self.assertTrue(any(p.search(prefix + path) for p in patterns), f"{host}: {path}")
+            for path in ("/etc/passwd", "/api/", "/api/statuses", "/mjpeg/x", "/x/api/status", "/cameras/a/b/api/status", "/api/recordings/a/b/c"):
+                self.assertFalse(any(p.search(prefix + path) for p in patterns), f"{host}: {path}")
 
     def test_the_fleet_proxy_verifies_cameras(self):
         conf = text("fleet", "nix/store/nginx.conf")
@@ -125,7 +138,6 @@ class Words(unittest.TestCase):
 
 class Configuration(unittest.TestCase):
     def test_the_daemon_accepts_it(self):
-        import os
         for host in CAMERAS:
             checked = run(os.environ["WATCHTOWER"], "check-config", GOLDEN / host / "etc/watchtower/watchtower.toml")
             self.assertEqual(checked.returncode, 0, f"{host}: {checked.stdout}")
@@ -140,6 +152,27 @@ class Nginx(unittest.TestCase):
             tested = in_forky("nginx", "-t", "-c", "/nix/store/nginx.conf")
             self.assertEqual(tested.returncode, 0, f"{host}: {tested.stdout}")
             self.assertNotIn("[warn]", re.sub(r'the "user" directive.*', "", tested.stdout))
+
+    def test_nginx_accepts_the_plain_fleet_proxy(self):
+        install("fleet")
+        self.certificates()
+        shutil.rmtree(FORKY / "etc/nginx/watchtower", ignore_errors=True)
+        shutil.copytree(FORKY / "run/credentials/nginx.service", FORKY / "etc/nginx/watchtower")
+        for file in (FORKY / "etc/nginx/watchtower").glob("watchtower-fleet-*"):
+            file.rename(file.with_name(file.name.removeprefix("watchtower-fleet-")))
+        (FORKY / "etc/nginx/conf.d/watchtower-fleet.conf").write_text((ROOT / "ancillary/proxy/watchtower-fleet.conf").read_text())
+        try:
+            tested = in_forky("nginx", "-t")
+        finally:
+            (FORKY / "etc/nginx/conf.d/watchtower-fleet.conf").unlink()
+        self.assertEqual(tested.returncode, 0, tested.stdout)
+
+    def test_the_plain_fleet_proxy_is_the_modules(self):
+        plain, module = (ROOT / "ancillary/proxy/watchtower-fleet.conf").read_text(), text("fleet", "nix/store/nginx.conf")
+        words = lambda text: sorted(line.split("/")[0].strip() for line in text.splitlines() if re.match(r" *(proxy_|ssl_|location|allow|deny|server)", line))
+        missing = [line for line in words(module) if line.startswith(("proxy_", "location", "allow")) and line not in words(plain)]
+        self.assertEqual(missing, [])
+        self.assertNotIn("/nix/store", plain)
 
     def certificates(self):
         """Any key that nginx accepts will do; the real ones are in the gateway's tests."""

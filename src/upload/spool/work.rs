@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::event::{self, EventKey, Progress, Stored};
 use super::{Spool, disk};
