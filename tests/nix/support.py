@@ -28,7 +28,8 @@ def run(*command, **options):
 def in_forky(*command):
     """Runs a program of the chroot, with networks and processes of its own."""
     enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
-    return run("unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", enter, FORKY, *command)
+    return run("unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", enter, FORKY, *command,
+               env={**os.environ, "SYSTEMD_COLORS": "0", "SYSTEMD_URLIFY": "0"})
 
 
 def install(host):

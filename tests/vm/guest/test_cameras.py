@@ -17,7 +17,7 @@ class Probe(unittest.TestCase):
         for path in nodes("vivid"):
             offered = devices[path]
             self.assertEqual(offered["driver"], "vivid")
-            formats = {offer["format"] for offer in offered["formats"]}
+            formats = {offer["format"] for offer in offered["offers"]}
             self.assertLessEqual({"YUYV", "NV12"}, formats)
             self.assertTrue(any(control["name"] == "Brightness" for control in offered["controls"]), offered)
         self.assertEqual(found["encoders"], [])  # the virtual one makes no H.264
