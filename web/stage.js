@@ -111,9 +111,9 @@ export class Stage {
 			if (signal.aborted) return;
 			// A stream that keeps ending at once is none.
 			this.short = pictures && performance.now() - this.begun < 3000 ? (this.short ?? 0) + 1 : 0;
-			const cannot = this.short > 3 || error instanceof Unplayable || (h264 && this.video.error)
-				|| (h264 && !pictures && stream.signal.aborted && world.connected);
-			if (h264 && cannot) {
+			const cannot = h264 && (this.short > 3 || error instanceof Unplayable || this.video.error
+				|| (!pictures && stream.signal.aborted && world.connected));
+			if (cannot) {
 				h264 = false;
 				this.attempts = 0;
 			}
