@@ -109,9 +109,11 @@ export class Stage {
 			}
 		} catch (error) {
 			if (signal.aborted) return;
-			const cannot = error instanceof Unplayable || (h264 && this.video.error)
-				|| (h264 && !pictures && stream.signal.aborted && world.connected);
-			if (h264 && cannot) {
+			// A stream that keeps ending at once is none.
+			this.short = pictures && performance.now() - this.begun < 3000 ? (this.short ?? 0) + 1 : 0;
+			const cannot = h264 && (this.short > 3 || error instanceof Unplayable || this.video.error
+				|| (!pictures && stream.signal.aborted && world.connected));
+			if (cannot) {
 				h264 = false;
 				this.attempts = 0;
 			}
