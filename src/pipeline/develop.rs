@@ -366,7 +366,7 @@ impl Developer {
             Some(Arc::new(preparer.prepare(shared, frame)))
         });
         self.follow(change);
-        self.live.rest(&self.shared);
+        self.live.rest(&self.shared, self.mode);
         self.notice(silent);
     }
 

@@ -127,9 +127,10 @@ impl Director {
         }
     }
 
-    /// Lets the encoder go when the last viewer has gone.
-    pub(super) fn rest(&mut self, shared: &Shared) {
-        if shared.live.viewers() == 0 {
+    /// Lets the encoder go when the last viewer has gone. A stream that is encoded all the time keeps its place: chosen anew, it
+    /// would begin anew.
+    pub(super) fn rest(&mut self, shared: &Shared, mode: EncodeMode) {
+        if shared.live.viewers() == 0 && mode != EncodeMode::Continuous {
             self.leave();
         }
     }

@@ -78,6 +78,8 @@ impl Raw {
         wanted.iRCMode = sys::RC_BITRATE_MODE;
         wanted.fMaxFrameRate = parameters.fps as f32;
         wanted.iComplexityMode = sys::LOW_COMPLEXITY;
+        // Every IDR repeats the same parameter sets: numbered anew, each would begin another recording.
+        wanted.eSpsPpsIdStrategy = sys::CONSTANT_ID;
         wanted.uiIntraPeriod = parameters.fps;
         wanted.bEnableFrameSkip = false;
         (wanted.iMinQp, wanted.iMaxQp) = parameters.qp;
