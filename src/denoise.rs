@@ -5,11 +5,15 @@
 //! How strong the noise is, is measured anew in every frame, and without noise nothing is changed. Rotation and levels are
 //! in [`crate::picture`].
 
+use std::sync::Arc;
+
 use crate::media::{Frame, FramePool};
 
 /// Samples within this of what they were are moved by a quarter of the difference, at most; a faint thing that moves has to
 /// stay one.
 const MOST: u8 = 4;
+/// Differences of less than this, in quarters of a level, are left alone: an encoder does not see them.
+const LEAST_QUARTERS: u32 = 6;
 /// Side of the blocks that noise is measured in, in samples; of each block one row is looked at.
 const BLOCK: usize = 16;
 
@@ -18,7 +22,7 @@ const BLOCK: usize = 16;
 pub struct Denoiser {
     pool: FramePool,
     /// What was given last.
-    steady: Option<Frame>,
+    steady: Option<Arc<Frame>>,
     /// How many blocks differ by how much on average, in quarters of a level.
     blocks: Vec<u32>,
 }
@@ -29,26 +33,21 @@ impl Denoiser {
         Self::default()
     }
 
-    /// The frame without noise, its moment kept. It stays until the next call.
-    pub fn reduce(&mut self, frame: &Frame) -> &Frame {
-        let steady = match self.steady.take() {
-            Some(mut steady) if steady.size() == frame.size() => {
-                let reach = reach(noise(&mut self.blocks, frame, &steady));
-                steady.moment = frame.moment;
-                if reach == 0 {
-                    steady.data_mut().copy_from_slice(frame.data());
-                } else {
-                    follow(steady.data_mut(), frame.data(), reach);
+    /// The frame without noise; itself where there is none.
+    pub fn reduce(&mut self, frame: Arc<Frame>) -> Arc<Frame> {
+        let steady = match self.steady.take().filter(|steady| steady.size() == frame.size()) {
+            Some(before) => match reach(noise(&mut self.blocks, &frame, &before)) {
+                0 => frame,
+                reach => {
+                    let mut steady = self.pool.frame(frame.size(), frame.moment);
+                    follow(before.data(), frame.data(), reach, steady.data_mut());
+                    Arc::new(steady)
                 }
-                steady
-            }
-            _ => {
-                let mut first = self.pool.frame(frame.size(), frame.moment);
-                first.data_mut().copy_from_slice(frame.data());
-                first
-            }
+            },
+            None => frame,
         };
-        self.steady.insert(steady)
+        self.steady = Some(Arc::clone(&steady));
+        steady
     }
 }
 
@@ -77,17 +76,16 @@ fn noise(blocks: &mut Vec<u32>, frame: &Frame, before: &Frame) -> u32 {
     median.unwrap_or(0) as u32
 }
 
-/// Up to what difference samples are taken for unchanged: twice the mean difference, which nine of ten are within. Noise
-/// of less than a level is left alone, since what moves slowly looks the same.
+/// Up to what difference samples are taken for unchanged: twice the mean difference, which nine of ten are within.
 fn reach(quarters: u32) -> u8 {
-    if quarters < 4 { 0 } else { (quarters / 2).min(MOST.into()) as u8 }
+    if quarters < LEAST_QUARTERS { 0 } else { (quarters / 2).min(MOST.into()) as u8 }
 }
 
-/// Moves samples towards what they are now: a quarter of the way within `reach`, half within twice that, all beyond.
-/// Rounded alike in both directions, and a difference of one stays, so that what stands still comes to rest.
-fn follow(steady: &mut [u8], now: &[u8], reach: u8) {
-    for (steady, now) in steady.iter_mut().zip(now) {
-        let away = now.abs_diff(*steady);
+/// Moves samples from what they were towards what they are now: a quarter of the way within `reach`, half within twice that,
+/// all beyond. Rounded alike in both directions, and a difference of one stays, so that what stands still comes to rest.
+fn follow(before: &[u8], now: &[u8], reach: u8, to: &mut [u8]) {
+    for ((to, before), now) in to.iter_mut().zip(before).zip(now) {
+        let away = now.abs_diff(*before);
         let step = if away <= reach {
             (away + 2) / 4
         } else if away <= 2 * reach {
@@ -95,7 +93,7 @@ fn follow(steady: &mut [u8], now: &[u8], reach: u8) {
         } else {
             away
         };
-        *steady = if now > steady { *steady + step } else { *steady - step };
+        *to = if now > before { *before + step } else { *before - step };
     }
 }
 
@@ -135,12 +133,12 @@ mod tests {
         let mut denoiser = Denoiser::new();
         let (mut before, mut after) = (0.0, 0.0);
         for n in 0..20 {
-            let noisy = frame(&pool, n, 3, 0);
-            let steady = denoiser.reduce(&noisy);
+            let noisy = Arc::new(frame(&pool, n, 3, 0));
+            let steady = denoiser.reduce(Arc::clone(&noisy));
             assert_eq!(steady.moment, noisy.moment);
             if n > 10 {
                 before += mean_error(&noisy, n, 0);
-                after += mean_error(steady, n, 0);
+                after += mean_error(&steady, n, 0);
             }
         }
         assert!(after < before / 2.0, "{before} became {after}");
@@ -151,8 +149,8 @@ mod tests {
         let pool = FramePool::default();
         let mut denoiser = Denoiser::new();
         for n in 0..20 {
-            let clean = frame(&pool, n, 0, 3);
-            assert!(denoiser.reduce(&clean).data() == clean.data(), "frame {n}");
+            let clean = Arc::new(frame(&pool, n, 0, 3));
+            assert!(Arc::ptr_eq(&denoiser.reduce(Arc::clone(&clean)), &clean), "frame {n} is not even copied");
         }
     }
 
@@ -161,7 +159,7 @@ mod tests {
         let pool = FramePool::default();
         let mut denoiser = Denoiser::new();
         for n in 0..20 {
-            let steady = denoiser.reduce(&frame(&pool, n, 3, 40));
+            let steady = denoiser.reduce(Arc::new(frame(&pool, n, 3, 40)));
             if n > 0 {
                 // Where the square was a picture ago, and where it is only now.
                 let row = &steady.planes()[0][40 * 160..][..160];
@@ -176,17 +174,19 @@ mod tests {
     fn another_size_begins_anew() {
         let pool = FramePool::default();
         let mut denoiser = Denoiser::new();
-        denoiser.reduce(&frame(&pool, 0, 3, 0));
+        denoiser.reduce(Arc::new(frame(&pool, 0, 3, 0)));
         let mut turned = pool.frame(SIZE.turned(), frame(&pool, 1, 0, 0).moment);
         turned.data_mut().fill(7);
-        assert!(denoiser.reduce(&turned).data() == turned.data());
+        let turned = Arc::new(turned);
+        assert!(Arc::ptr_eq(&denoiser.reduce(Arc::clone(&turned)), &turned));
     }
 
     #[test]
     fn steps_are_alike_in_both_directions_and_pass_by_nothing() {
         for now in 0..=255u8 {
-            let mut steady: Vec<u8> = (0..=255).collect();
-            follow(&mut steady, &[now; 256], MOST);
+            let before: Vec<u8> = (0..=255).collect();
+            let mut steady = [0; 256];
+            follow(&before, &[now; 256], MOST, &mut steady);
             for (was, is) in (0..=255u8).zip(steady) {
                 assert!(is.abs_diff(now) <= was.abs_diff(now), "{was} to {now}: {is}");
                 assert!(was.abs_diff(now) <= 2 * MOST || is == now, "{was} to {now}: {is}");

@@ -5,7 +5,7 @@
 mod access_units;
 mod sps;
 
-pub use access_units::{AccessUnits, Splitter, Unit};
+pub use access_units::{AccessUnits, NoPicture, Splitter, Unit};
 pub use sps::Sps;
 
 /// `nal_unit_type` values, table 7-1.
@@ -48,6 +48,16 @@ pub fn nal_units(annex_b: &[u8]) -> impl Iterator<Item = &[u8]> {
             }
         }
     })
+}
+
+/// Whether two IDR pictures bring the same parameter sets, byte for byte: then they are of one coded video sequence's kind, and one
+/// decoder configuration does for both.
+pub fn same_parameters(one: &[u8], other: &[u8]) -> bool {
+    fn sets(unit: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let before = nal_units(unit).take_while(|unit| nal_type(unit[0]) != nal::IDR);
+        before.filter(|unit| matches!(nal_type(unit[0]), nal::SPS | nal::PPS))
+    }
+    sets(one).eq(sets(other))
 }
 
 const START: &[u8] = &[0, 0, 1];
@@ -110,6 +120,19 @@ mod tests {
         assert_eq!(out, [0, 0, 0, 1, 0x65, 7, 0, 0, 0, 1, 0x41]);
         assert_eq!(append_sample(&mut out, &[0, 9, 1, 2], 2), Err(TornSample { length: 9, left: 2 }));
         assert_eq!(append_sample(&mut out, &[0], 2), Err(TornSample { length: 2, left: 1 }));
+    }
+
+    #[test]
+    fn parameter_sets_are_compared_and_nothing_else() {
+        let unit = [0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 2, 0, 0, 0, 1, 0x65, 3];
+        let another_picture = [0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2, 0, 0, 0, 1, 6, 9, 0, 0, 1, 0x65, 4, 5, 6];
+        assert!(same_parameters(&unit, &another_picture));
+        for at in [5, 11] {
+            let mut other = unit;
+            other[at] = 9;
+            assert!(!same_parameters(&unit, &other));
+        }
+        assert!(!same_parameters(&unit, &unit[6..]));
     }
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {

@@ -30,6 +30,7 @@ export class Stage {
 		this.way = null;
 		this.attempts = 0;
 		this.shape(camera);
+		this.video.addEventListener("resize", () => this.shape(this.camera));
 		document.addEventListener("visibilitychange", () => this.run(), { signal });
 		signal.addEventListener("abort", () => this.stop());
 		this.run();
@@ -47,7 +48,10 @@ export class Stage {
 		}
 	}
 
+	// As the picture says itself, where there is one: the list may be a moment behind.
 	shape({ size }) {
+		if (this.video.videoWidth) size = { width: this.video.videoWidth, height: this.video.videoHeight };
+		else if (!this.canvas.hidden) size = this.canvas;
 		const ratio = size ? size.width / size.height : 16 / 9;
 		this.element.style.setProperty("--ratio", ratio.toFixed(4));
 	}
@@ -93,7 +97,7 @@ export class Stage {
 		try {
 			if (h264) {
 				this.way = "H.264";
-				this.video.addEventListener("playing", () => this.show(this.video), { signal: stream.signal });
+				for (const type of ["loadeddata", "playing"]) this.video.addEventListener(type, () => this.show(this.video), { signal: stream.signal });
 				await playH264(this.video, `${at}live.mp4`, stream.signal, seen);
 			} else {
 				this.way = "JPEG";

@@ -18,8 +18,12 @@ const KEEP_S = 20;
 export class Unplayable extends Error {}
 
 const once = (target, type, signal) => new Promise((resolve, reject) => {
-	target.addEventListener(type, resolve, { once: true, signal });
-	signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+	const give = () => reject(signal.reason);
+	signal.addEventListener("abort", give, { once: true });
+	target.addEventListener(type, () => {
+		signal.removeEventListener("abort", give);
+		resolve();
+	}, { once: true });
 });
 
 export async function playH264(video, address, signal, seen) {
@@ -80,7 +84,7 @@ function follow(video, { buffered }) {
 	if (!buffered.length) return;
 	const last = buffered.length - 1;
 	const late = behind(video);
-	if (late > JUMP_S || video.currentTime < buffered.start(last)) {
+	if (!video.seeking && (late > JUMP_S || video.currentTime < buffered.start(last))) {
 		video.currentTime = Math.max(buffered.start(last), buffered.end(last) - 0.1);
 	}
 	video.playbackRate = late > CATCH_UP_S ? 1.1 : 1;

@@ -3,27 +3,21 @@
 import { base } from "./api.js";
 import { h } from "./dom.js";
 
-// A daemon without small pictures is asked once.
-let small = true;
-
 export const recordingPath = (camera, { day, time }) => `${base(camera)}api/recordings/${day}/${time}`;
 
 // The whole picture that triggered it.
 export const trigger = (camera, recording) => `${recordingPath(camera, recording)}/trigger`;
 
 export function thumbnail(camera, recording) {
-	const at = recordingPath(camera, recording);
 	const image = h("img", { class: "thumb", alt: "", loading: "lazy", decoding: "async", width: 128, height: 72 });
+	const look = () => { image.src = `${recordingPath(camera, recording)}/thumb.jpg`; };
+	let tries = recording.recording ? 3 : 0;
 	image.addEventListener("error", () => {
-		if (image.src.endsWith("thumb.jpg")) {
-			// The whole picture, where this daemon makes no small ones.
-			small = false;
-			image.src = trigger(camera, recording);
-		} else {
-			image.removeAttribute("src");
-			image.classList.add("none");
-		}
+		image.removeAttribute("src");
+		if (tries > 0) setTimeout(look, 2000);
+		tries -= 1;
 	});
-	image.src = small ? `${at}/thumb.jpg` : trigger(camera, recording);
+	// One that has just begun may have no picture yet.
+	setTimeout(look, recording.recording ? 1500 : 0);
 	return image;
 }

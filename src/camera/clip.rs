@@ -3,7 +3,6 @@
 //!
 //! Reading a file as fast as it goes is [`ClipReader`]'s, which `replay` uses.
 
-mod annexb;
 mod demux;
 mod reader;
 

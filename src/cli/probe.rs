@@ -1,4 +1,4 @@
-//! `watchtower probe`: which cameras this machine has, what they offer, and a section of configuration to paste.
+//! `watchtower probe`: which cameras this machine has, what they offer, a section of configuration to paste, and the hardware encoders.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -11,6 +11,7 @@ use super::CliError;
 use crate::camera::CameraError;
 use crate::camera::v4l2::choice::{Choice, Sizes, choose};
 use crate::camera::v4l2::{self, DeviceInfo};
+use crate::codec::m2m;
 use crate::media::Resolution;
 
 /// What a camera is asked for unless told otherwise.
@@ -25,15 +26,18 @@ pub struct Args {
     json: bool,
 }
 
-/// Lists the machine's V4L2 cameras on standard output.
+/// Lists the machine's V4L2 cameras and encoders on standard output.
 ///
 /// # Errors
 ///
 /// When there is no camera (not with `--json`, which prints an empty list), or the output cannot be written.
 pub fn run(args: Args) -> Result<(), CliError> {
     let found: Vec<Result<DeviceInfo, CameraError>> = v4l2::nodes().iter().map(|node| v4l2::describe(node)).collect();
-    let text =
-        if args.json { format!("{:#}\n", as_json(&found)) } else { as_text(&found).map_err(CliError::Failed)? };
+    let encoders = m2m::list();
+    let text = match args.json {
+        true => format!("{:#}\n", as_json(&found, &encoders)),
+        false => as_text(&found, &encoders).map_err(CliError::Failed)?,
+    };
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| CliError::Failed(format!("standard output: {error}")))
 }
 
@@ -42,7 +46,7 @@ fn usable(info: &DeviceInfo) -> Option<Choice> {
 }
 
 /// The list for people; an error with what to check when there is no camera in it.
-fn as_text(found: &[Result<DeviceInfo, CameraError>]) -> Result<String, String> {
+fn as_text(found: &[Result<DeviceInfo, CameraError>], encoders: &[m2m::Info]) -> Result<String, String> {
     let mut text = String::new();
     let mut cameras = 0;
     for device in found {
@@ -60,6 +64,18 @@ fn as_text(found: &[Result<DeviceInfo, CameraError>]) -> Result<String, String> 
             }
         }
         text.push('\n');
+    }
+    if encoders.is_empty() {
+        text.push_str("No hardware encoder: recordings are encoded by software.\n\n");
+    }
+    for encoder in encoders {
+        let _ = writeln!(
+            text,
+            "{}: hardware encoder for H.264, {} ({})\n",
+            encoder.path.display(),
+            encoder.card,
+            encoder.driver
+        );
     }
     if cameras > 0 {
         return Ok(text);
@@ -123,7 +139,7 @@ fn fps_of(choice: Choice) -> u32 {
     (choice.fps.round() as u32).clamp(1, FPS)
 }
 
-fn as_json(found: &[Result<DeviceInfo, CameraError>]) -> Value {
+fn as_json(found: &[Result<DeviceInfo, CameraError>], encoders: &[m2m::Info]) -> Value {
     let devices: Vec<Value> = found
         .iter()
         .map(|device| match device {
@@ -156,7 +172,7 @@ fn as_json(found: &[Result<DeviceInfo, CameraError>]) -> Value {
             }),
         })
         .collect();
-    json!({ "devices": devices })
+    json!({ "devices": devices, "encoders": encoders })
 }
 
 #[cfg(test)]
@@ -186,12 +202,20 @@ mod tests {
         }
     }
 
+    fn encoder() -> m2m::Info {
+        m2m::Info { path: "/dev/video11".into(), card: "bcm2835-codec-encode".into(), driver: "bcm2835-codec".into() }
+    }
+
     #[test]
     fn a_camera_is_listed_with_a_section_that_can_be_pasted() {
-        let text = as_text(&[Ok(camera())]).unwrap();
-        for part in
-            ["/dev/video-none: A \"good\" camera", "MJPG 1280x720: 30, 29.97, 15", "H264", "Brightness: -64 to 64"]
-        {
+        let text = as_text(&[Ok(camera())], &[encoder()]).unwrap();
+        for part in [
+            "/dev/video-none: A \"good\" camera",
+            "MJPG 1280x720: 30, 29.97, 15",
+            "H264",
+            "Brightness: -64 to 64",
+            "/dev/video11: hardware encoder",
+        ] {
             assert!(text.contains(part), "{part} in:\n{text}");
         }
         let pasted = section(1, &camera(), usable(&camera()).unwrap());
@@ -207,16 +231,17 @@ mod tests {
     fn without_a_camera_it_says_what_to_check() {
         let no_camera = CameraError::Unavailable { what: "/dev/video9".to_owned(), cause: "no permission".to_owned() };
         for (found, part) in [(vec![], "plugged in"), (vec![Err(no_camera)], "/dev/video9: no permission")] {
-            let message = as_text(&found).unwrap_err();
+            let message = as_text(&found, &[]).unwrap_err();
             assert!(message.contains(part) && message.contains("group video"), "{message}");
         }
     }
 
     #[test]
     fn json_has_every_device_and_what_would_be_chosen() {
-        let value = as_json(&[Ok(camera())]);
+        let value = as_json(&[Ok(camera())], &[encoder()]);
+        assert_eq!(value["encoders"][0]["path"], "/dev/video11");
         assert_eq!(value["devices"][0]["chosen"]["fps"], 15);
         assert_eq!(value["devices"][0]["controls"][0]["max"], 64);
-        assert_eq!(as_json(&[]), json!({ "devices": [] }));
+        assert_eq!(as_json(&[], &[]), json!({ "devices": [], "encoders": [] }));
     }
 }

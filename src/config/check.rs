@@ -11,8 +11,8 @@ use toml::Spanned;
 use super::fault::{self, Faults};
 use super::file::{CameraTable, Field, FileTable, MicrocontrollerTable, ZoneTable};
 use super::value::{
-    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, log_filter, number, one_line, polygon, resolution,
-    rotation, time_format, whole,
+    MAX_EVENT_TIME_S, PART, RECORDING_PADDING_S, camera_name, encoder, log_filter, number, one_line, polygon,
+    resolution, rotation, time_format, whole,
 };
 use super::{
     Annotation, CameraConfig, Config, DEFAULT_LOG, FPS, KBIT, Microcontroller, MotionConfig, Storage, StreamConfig,
@@ -137,6 +137,7 @@ impl Check<'_, '_> {
                 default.record_always,
                 |&v| Ok(v),
             ),
+            encoder: self.field(&format!("{key}.encoder"), &table.encoder, default.encoder, |name| encoder(name)),
             microcontroller: table.microcontroller.as_ref().map(|table| self.microcontroller(&key, table.get_ref())),
             name: default.name,
             source: default.source,

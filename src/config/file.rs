@@ -114,6 +114,7 @@ pub(super) struct CameraTable {
     pub fps: Field<i64>,
     pub rotation: Field<i64>,
     pub record_always: Field<bool>,
+    pub encoder: Field<String>,
     pub annotation: AnnotationTable,
     pub motion: MotionTable,
     pub zones: Vec<Spanned<ZoneTable>>,

@@ -248,8 +248,22 @@ pub struct CameraConfig {
     pub upload: Option<CameraUpload>,
     /// Record all the time, in pieces of the longest event time.
     pub record_always: bool,
+    /// What encodes.
+    pub encoder: EncoderChoice,
     /// The light, the light sensor and the servo that go with it. At most one camera has them.
     pub microcontroller: Option<Microcontroller>,
+}
+
+/// What encodes a camera's streams. Software always can: it is used wherever hardware is not there or fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncoderChoice {
+    /// Hardware where there is one, and nobody is told where there is none.
+    #[default]
+    Auto,
+    /// Hardware; without it the camera is degraded.
+    Hardware,
+    /// Software, whatever there is.
+    Software,
 }
 
 /// The link to the service that owns the microcontroller (`watchtower serial`).
@@ -291,6 +305,7 @@ impl CameraConfig {
             live: StreamConfig::default(),
             upload: None,
             record_always: false,
+            encoder: EncoderChoice::default(),
             microcontroller: None,
         }
     }

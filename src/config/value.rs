@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
-use super::{CameraConfig, fault};
+use super::{CameraConfig, EncoderChoice, fault};
 use crate::media::Resolution;
 
 /// A part of a whole.
@@ -78,6 +78,15 @@ pub fn rotation(degrees: i64) -> Result<u32, String> {
     match degrees {
         0 | 90 | 180 | 270 => Ok(degrees as u32),
         _ => Err("must be 0, 90, 180 or 270".to_owned()),
+    }
+}
+
+pub fn encoder(name: &str) -> Result<EncoderChoice, String> {
+    match name {
+        "auto" => Ok(EncoderChoice::Auto),
+        "hardware" => Ok(EncoderChoice::Hardware),
+        "software" => Ok(EncoderChoice::Software),
+        _ => Err("must be auto, hardware or software".to_owned()),
     }
 }
 

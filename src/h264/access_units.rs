@@ -48,9 +48,12 @@ impl Splitter {
         self.buffer.extend_from_slice(piece);
     }
 
-    /// Bytes held: the unit that is not complete yet, and those not taken.
-    pub fn held(&self) -> usize {
-        self.buffer.len()
+    /// As [`Splitter::next_unit`], of a stream that may be no H.264: memory is bounded.
+    pub fn next_of_untrusted(&mut self) -> Result<Option<Unit>, NoPicture> {
+        match self.next_unit() {
+            None if self.buffer.len() > MAX_UNIT => Err(NoPicture),
+            unit => Ok(unit),
+        }
     }
 
     /// The next complete unit.
@@ -139,6 +142,11 @@ pub struct AccessUnits<R> {
 /// No picture of a camera is larger; what is, is no H.264.
 const MAX_UNIT: usize = 16 << 20;
 
+/// What was read is no H.264.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no H.264: more than {} MiB without the end of a picture", MAX_UNIT >> 20)]
+pub struct NoPicture;
+
 impl<R: Read> AccessUnits<R> {
     /// Reads from where `reader` stands; offsets count from there. A buffered reader is not needed.
     pub fn new(reader: R) -> Self {
@@ -153,13 +161,13 @@ impl<R: Read> Iterator for AccessUnits<R> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let splitter = self.splitter.as_mut()?;
-            if let Some(unit) = splitter.next_unit() {
-                return Some(Ok(unit));
-            }
-            if splitter.held() > MAX_UNIT {
-                self.splitter = None;
-                let text = "no H.264: more than 16 MiB without the end of a picture";
-                return Some(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+            match splitter.next_of_untrusted() {
+                Ok(Some(unit)) => return Some(Ok(unit)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.splitter = None;
+                    return Some(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+                }
             }
             match self.reader.read(&mut self.piece) {
                 Ok(0) => return self.splitter.take()?.finish().map(Ok),

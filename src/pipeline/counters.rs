@@ -122,6 +122,8 @@ counters! {
     viewer_lapped: Count, "access_units_skipped", "viewer_lapped";
     /// Pictures an encoder refused.
     encode_failed: Count, "frames_skipped", "encode_failed";
+    /// Times a hardware encoder failed and software took over.
+    encoder_fallback: Count, "encoder_fallbacks", "";
     /// Access units that had left the ring before they were written.
     writer_lapped: Count, "access_units_skipped", "writer_lapped";
     /// Access units that could not be written: the disk refused, or decoding could not start with them.

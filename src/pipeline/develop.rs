@@ -422,13 +422,16 @@ impl Developer {
     fn measure(&mut self, jpeg: &Jpeg) {
         let began = Instant::now();
         let Some(frame) = self.decode(jpeg) else { return };
-        let frame = self.preparer.prepare(&self.shared, frame);
+        let frame = Arc::new(self.preparer.prepare(&self.shared, frame));
         let trial = self.trial.get_or_insert_with(|| {
             let fps = self.shared.config.fps;
-            let session = |stream: &Arc<Stream>| Session::new(stream.config.clone(), fps);
+            let session = |stream: &Arc<Stream>| Session::new(stream.name, stream.config.clone(), fps);
             Trial { sessions: self.streams.iter().map(session).collect(), runs: 0, best: Duration::MAX }
         });
-        let mut encode = |session: &mut Session| session.encode(&self.shared, &frame, false).map(|_| ());
+        let mut encode = |session: &mut Session| {
+            session.encode(&self.shared, &frame, false, &mut drop)?;
+            session.settle(&self.shared, &mut drop)
+        };
         if let Err(error) = trial.sessions.iter_mut().try_for_each(&mut encode) {
             self.trial = None;
             return self.shared.set_fault(Some(format!("pictures cannot be encoded: {error}")));

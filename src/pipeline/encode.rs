@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::shared::{Shared, lock};
-use crate::codec::openh264::{Encoder, EncoderSettings};
+use crate::codec::encoder::{Encoder, Kind};
+use crate::codec::openh264::{EncodeError, EncoderSettings};
 use crate::config::StreamConfig;
 use crate::denoise::Denoiser;
 use crate::media::{AccessUnit, Frame, FramePool, Pts, Resolution};
@@ -89,83 +90,124 @@ impl Stream {
 
 /// Runs until [`Stream::stop`].
 pub(super) fn run(shared: &Shared, stream: &Stream) {
-    let mut session = Session::new(stream.config.clone(), shared.config.fps);
+    let mut session = Session::new(stream.name, stream.config.clone(), shared.config.fps);
     let mut failing = false;
+    // Frames under way that live viewers get too: hardware may hold some back.
+    let mut live = VecDeque::new();
     loop {
-        match stream.take() {
-            Job::Frame { frame, idr, live } => {
-                shared.bell.ring();
-                match session.encode(shared, &frame, idr) {
-                    Ok(access_unit) => {
-                        if live {
-                            shared.live.push(access_unit.clone());
-                        }
-                        stream.ring.push(access_unit);
-                        if std::mem::take(&mut failing) {
-                            shared.set_fault(None);
-                        }
-                    }
-                    Err(error) => {
-                        shared.counters.encode_failed.one();
-                        shared.set_fault(Some(format!("pictures for the {} cannot be encoded: {error}", stream.name)));
-                        failing = true;
-                        session.encoder = None;
-                    }
-                }
+        let job = stream.take();
+        if let Job::Frame { frame, live: true, .. } = &job {
+            live.push_back(frame.moment.pts);
+        }
+        let mut done = |unit: AccessUnit| {
+            while live.pop_front_if(|pts| *pts < unit.moment.pts).is_some() {}
+            if live.pop_front_if(|pts| *pts == unit.moment.pts).is_some() {
+                shared.live.push(unit.clone());
             }
+            stream.ring.push(unit);
+        };
+        let outcome = match &job {
+            Job::Frame { frame, idr, .. } => {
+                shared.bell.ring();
+                session.encode(shared, frame, *idr, &mut done)
+            }
+            Job::Advance(_) => session.settle(shared, &mut done),
+            Job::Rest | Job::Stop => session.rest(shared, &mut done),
+        };
+        match (outcome, &job) {
+            (Ok(()), Job::Frame { .. }) if failing => {
+                shared.set_fault(None);
+                failing = false;
+            }
+            (Ok(()), _) => {}
+            (Err(error), _) => {
+                shared.counters.encode_failed.one();
+                shared.set_fault(Some(format!("pictures for the {} cannot be encoded: {error}", stream.name)));
+                failing = true;
+                session.encoder = None;
+            }
+        }
+        match job {
             Job::Advance(pts) => stream.ring.advance(pts),
-            Job::Rest => session = Session::new(stream.config.clone(), shared.config.fps),
             Job::Stop => {
                 stream.ring.advance(Pts::MAX);
                 return;
             }
+            Job::Frame { .. } | Job::Rest => {}
         }
     }
 }
 
 /// Scaler, denoiser and encoder of one stream, made when first needed.
 pub(super) struct Session {
+    name: &'static str,
     config: StreamConfig,
     fps: u32,
     pool: FramePool,
     scaler: Scaler,
     denoiser: Denoiser,
     encoder: Option<Encoder>,
+    failures: u64,
 }
 
 impl Session {
-    pub(super) fn new(config: StreamConfig, fps: u32) -> Self {
-        Self {
-            config,
-            fps,
-            pool: FramePool::default(),
-            scaler: Scaler::default(),
-            denoiser: Denoiser::new(),
-            encoder: None,
-        }
+    pub(super) fn new(name: &'static str, config: StreamConfig, fps: u32) -> Self {
+        let (pool, scaler, denoiser) = (FramePool::default(), Scaler::default(), Denoiser::new());
+        Self { name, config, fps, pool, scaler, denoiser, encoder: None, failures: 0 }
     }
 
+    /// `done` gets the access units that are finished; the last ones may come with a later call.
     pub(super) fn encode(
         &mut self,
         shared: &Shared,
-        frame: &Frame,
+        frame: &Arc<Frame>,
         idr: bool,
-    ) -> Result<AccessUnit, crate::codec::openh264::EncodeError> {
+        done: &mut dyn FnMut(AccessUnit),
+    ) -> Result<(), EncodeError> {
         let target = frame.size().fitted_into(self.config.size.unwrap_or(LARGEST));
-        let scaled = (target != frame.size())
-            .then(|| shared.counters.scale.time(|| self.scaler.scale(frame, target, &self.pool)));
-        let clean = shared.counters.denoise.time(|| self.denoiser.reduce(scaled.as_ref().unwrap_or(frame)));
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            none => {
-                // JPEGs use the whole range of values; cameras and programs that give raw pictures, the studio range.
-                let full_range = lock(&shared.camera).gives_jpeg;
-                none.insert(Encoder::new(EncoderSettings { fps: self.fps, kbit: self.config.kbit, full_range }))
-            }
+        let frame = match target == frame.size() {
+            true => Arc::clone(frame),
+            false => Arc::new(shared.counters.scale.time(|| self.scaler.scale(frame, target, &self.pool))),
         };
+        let encoder = self.encoder.get_or_insert_with(|| {
+            // JPEGs use the whole range of values; cameras and programs that give raw pictures, the studio range.
+            let full_range = lock(&shared.camera).gives_jpeg;
+            let settings = EncoderSettings { fps: self.fps, kbit: self.config.kbit, full_range };
+            Encoder::new(shared.config.encoder, settings)
+        });
         if idr {
             encoder.force_idr();
         }
-        shared.counters.encode.time(|| encoder.encode(clean))
+        // The processor pays for noise, a hardware encoder does not.
+        let frame = match encoder.kind() {
+            Some(Kind::Hardware(_)) => frame,
+            _ => shared.counters.denoise.time(|| self.denoiser.reduce(frame)),
+        };
+        let outcome = shared.counters.encode.time(|| encoder.encode(frame, done));
+        self.tell(shared);
+        outcome
+    }
+
+    /// Everything that was given comes out.
+    pub(super) fn settle(&mut self, shared: &Shared, done: &mut dyn FnMut(AccessUnit)) -> Result<(), EncodeError> {
+        let outcome = self.encoder.as_mut().map_or(Ok(()), |encoder| encoder.settle(done));
+        self.tell(shared);
+        outcome
+    }
+
+    /// As [`Session::settle`], and gives the encoder's memory back.
+    fn rest(&mut self, shared: &Shared, done: &mut dyn FnMut(AccessUnit)) -> Result<(), EncodeError> {
+        let outcome = self.encoder.as_mut().map_or(Ok(()), |encoder| encoder.rest(done));
+        self.denoiser = Denoiser::new();
+        self.tell(shared);
+        outcome
+    }
+
+    /// What health and metrics have to know of the encoder.
+    fn tell(&mut self, shared: &Shared) {
+        let Some(encoder) = &self.encoder else { return };
+        let failures = encoder.failures();
+        shared.counters.encoder_fallback.add(failures - std::mem::replace(&mut self.failures, failures));
+        shared.encoders.tell(self.name, encoder.kind(), encoder.complaint());
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! What they share is in `shared`. How things are decided is in `motion` and `recording::policy`, both pure.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use watchtower_core::servo::Angle;
 
+use crate::codec::encoder::Kind;
 use crate::config::{self, CameraConfig, Microcontroller, StreamConfig, TuningFault};
 use crate::event::Event;
 use crate::media::{AccessUnit, Resolution};
@@ -115,6 +117,8 @@ pub struct Status {
     pub frame_age_s: Option<f32>,
     /// How the encoders are used.
     pub encode_mode: EncodeMode,
+    /// What encodes each stream, or did last.
+    pub encoders: BTreeMap<&'static str, Kind>,
     /// How many times faster than real time the machine encodes, measured at start.
     pub encode_speed: Option<f32>,
     /// The largest connected changed area the detector saw last, 0 to 1.
@@ -306,6 +310,7 @@ impl CameraHandle {
             .or_else(|| shared.picture_fault())
             .or_else(|| self.short_pre_roll())
             .or_else(|| self.microcontroller_fault())
+            .or_else(|| Some(format!("hardware was to encode, software does: {}", shared.encoders.complaint()?)))
             .or_else(|| shared.sink_faults.iter().find_map(|fault| fault()));
         let monitoring = shared.is_monitoring();
         let state = match (&degraded, recording) {
@@ -326,6 +331,7 @@ impl CameraHandle {
             brightness: shared.brightness(),
             frame_age_s: frame_age.map(|age| age.as_secs_f32()),
             encode_mode: *lock(&shared.encode_mode),
+            encoders: shared.encoders.kinds(),
             encode_speed: *lock(&shared.encode_speed),
             changed: *lock(&shared.changed),
         }

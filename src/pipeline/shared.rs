@@ -1,5 +1,6 @@
 //! What the threads of one camera and its handle share, and how they wake each other.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use super::prepare::Adjustment;
 use super::sight::SightHub;
 use super::view::ViewHub;
 use crate::camera::Controls;
+use crate::codec::encoder::Kind;
 use crate::config::CameraConfig;
 use crate::event::Event;
 use crate::media::{Frame, Jpeg, Pts, Resolution};
@@ -85,6 +87,29 @@ pub enum EncodeMode {
     Continuous,
 }
 
+/// What encodes each stream at the moment, or did last.
+#[derive(Default)]
+pub(super) struct Encoders(Mutex<BTreeMap<&'static str, (Kind, Option<String>)>>);
+
+impl Encoders {
+    /// A stream's encoder, and what is wrong with it; a stream that rests keeps what was said last.
+    pub(super) fn tell(&self, stream: &'static str, kind: Option<Kind>, complaint: Option<&str>) {
+        let Some(kind) = kind else { return };
+        let mut known = lock(&self.0);
+        if known.get(stream).is_none_or(|(old, why)| *old != kind || why.as_deref() != complaint) {
+            known.insert(stream, (kind, complaint.map(str::to_owned)));
+        }
+    }
+
+    pub(super) fn kinds(&self) -> BTreeMap<&'static str, Kind> {
+        lock(&self.0).iter().map(|(stream, (kind, _))| (*stream, kind.clone())).collect()
+    }
+
+    pub(super) fn complaint(&self) -> Option<String> {
+        lock(&self.0).values().find_map(|(_, complaint)| complaint.clone())
+    }
+}
+
 pub(super) struct Shared {
     pub(super) config: CameraConfig,
     pub(super) counters: Counters,
@@ -120,6 +145,7 @@ pub(super) struct Shared {
     /// Why each sink cannot do its work, while it cannot.
     pub(super) sink_faults: Vec<Fault>,
     pub(super) encode_mode: Mutex<EncodeMode>,
+    pub(super) encoders: Encoders,
     /// How many times faster than real time this machine encodes the camera's streams, measured at start.
     pub(super) encode_speed: Mutex<Option<f32>>,
     /// Viewers of the camera's own JPEGs.
@@ -161,6 +187,7 @@ impl Shared {
             picture_fault: Mutex::default(),
             sink_faults,
             encode_mode: Mutex::new(EncodeMode::Unknown),
+            encoders: Encoders::default(),
             encode_speed: Mutex::default(),
             raw_viewers: AtomicUsize::new(0),
             changed: Mutex::default(),

@@ -4,7 +4,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::folder::Folder;
 
@@ -13,9 +14,16 @@ const BLOCK: u64 = 1024;
 
 /// Gives out the numbers.
 #[derive(Debug)]
-pub(super) struct EventIds {
+pub(super) struct EventIds(Arc<Reserve>);
+
+#[derive(Debug)]
+struct Reserve {
     state: Folder,
-    next: Mutex<Numbers>,
+    numbers: Mutex<Numbers>,
+    /// Held while the file is written, which takes two flushes of the disk.
+    writing: Mutex<()>,
+    /// A thread has been asked to write it.
+    asked: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -36,35 +44,59 @@ impl EventIds {
             Err(e) => return Err(e),
         };
         let next = kept.unwrap_or_else(otherwise).max(1);
-        let mut numbers = Numbers { next, reserved: next };
+        let reserve = Reserve {
+            state,
+            numbers: Mutex::new(Numbers { next, reserved: next }),
+            writing: Mutex::default(),
+            asked: AtomicBool::new(false),
+        };
         // A full disk is no reason not to start: retention has to run, to make room.
-        if let Err(error) = reserve(&state, &mut numbers) {
-            tracing::warn!(%error, "state/{FILE_NAME} cannot be written");
-        }
-        Ok(Self { state, next: Mutex::new(numbers) })
+        reserve.write();
+        Ok(Self(Arc::new(reserve)))
     }
 
     /// The next number. While the disk refuses to reserve more, numbers are given out all the same; one that has no
     /// reservation on disk when the program is killed may be given out again.
+    ///
+    /// The caller waits for the disk only when a whole block was used up faster than the disk could reserve the next.
     pub fn next(&self) -> u64 {
-        let mut numbers = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = numbers.next;
-        numbers.next += 1;
-        // Long before the block is used up, so that a full disk has time to get room.
-        if numbers.reserved.saturating_sub(numbers.next) < BLOCK / 2
-            && let Err(error) = reserve(&self.state, &mut numbers)
-        {
-            tracing::warn!(%error, "state/{FILE_NAME} cannot be written");
+        let (id, left) = {
+            let mut numbers = lock(&self.0.numbers);
+            let id = numbers.next;
+            numbers.next += 1;
+            (id, numbers.reserved.saturating_sub(numbers.next))
+        };
+        if left == 0 {
+            self.0.write();
+        } else if left < BLOCK / 2 && !self.0.asked.swap(true, Ordering::Relaxed) {
+            // Long before the block is used up, so that a full disk has time to get room.
+            let reserve = Arc::clone(&self.0);
+            let thread = std::thread::Builder::new().name("event-numbers".to_owned());
+            let started = thread.spawn(move || {
+                reserve.write();
+                reserve.asked.store(false, Ordering::Relaxed);
+            });
+            if started.is_err() {
+                self.0.asked.store(false, Ordering::Relaxed);
+            }
         }
         id
     }
 }
 
-fn reserve(state: &Folder, numbers: &mut Numbers) -> io::Result<()> {
-    let reserved = numbers.next + BLOCK;
-    state.replace_file(FILE_NAME, format!("{reserved}\n").as_bytes())?;
-    numbers.reserved = reserved;
-    Ok(())
+impl Reserve {
+    fn write(&self) {
+        let _writing = lock(&self.writing);
+        let reserved = lock(&self.numbers).next + BLOCK;
+        match self.state.replace_file(FILE_NAME, format!("{reserved}\n").as_bytes()) {
+            Ok(()) => lock(&self.numbers).reserved = reserved,
+            Err(error) => tracing::warn!(%error, "state/{FILE_NAME} cannot be written"),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ pub enum CloseReason {
     CameraLost,
     /// The program ended.
     Shutdown,
-    /// The size of the pictures changed; another recording of the event goes on.
+    /// The size of the pictures changed, or their encoder; another recording of the event goes on.
     SizeChanged,
     /// The disk was full or failed.
     StorageFailed,

@@ -15,6 +15,7 @@ use super::id::RecordingId;
 use super::index::{CloseReason, Header};
 use super::store::Store;
 use crate::event::Event;
+use crate::h264::same_parameters;
 use crate::media::{AccessUnit, Pts};
 use crate::ring::{Next, Ring};
 
@@ -174,12 +175,18 @@ impl Writer {
         let mut cursor = ring.start_at(event.start);
         let mut job = Job::new(self, event, clock_synchronised, picture);
         let mut heard = Instant::now();
+        // Since when the end is known: a write may have taken longer than the grace before that.
+        let mut ending: Option<Instant> = None;
         loop {
+            if event.until().is_some() {
+                ending.get_or_insert_with(Instant::now);
+            }
+            let late = ending.is_some_and(|since| since.elapsed() > GRACE);
             if let Some(failing) = &job.failing
                 && !job.writer.pending.is_empty()
             {
                 // The ring keeps what comes meanwhile.
-                if event.until().is_some() && failing.since.elapsed() > GRACE {
+                if late {
                     break;
                 }
                 std::thread::sleep(POLL);
@@ -197,7 +204,7 @@ impl Writer {
                 }
                 Next::Lapped { missed } => job.lapped(missed),
                 Next::Done => break,
-                Next::Timeout if event.until().is_some() && heard.elapsed() > GRACE => break,
+                Next::Timeout if late && heard.elapsed() > GRACE => break,
                 Next::Timeout => {}
             }
             job.write_if_late();
@@ -228,6 +235,7 @@ struct Job<'a, P> {
     /// Access units missing before the pending ones.
     missed: u64,
     needs_idr: bool,
+    last_idr: Option<AccessUnit>,
     last_write: Duration,
     done: Recorded,
 }
@@ -246,6 +254,7 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
             pending_since: Instant::now(),
             missed: 0,
             needs_idr: true,
+            last_idr: None,
             last_write: Duration::ZERO,
             done: Recorded::default(),
         }
@@ -257,13 +266,15 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
 
     fn take(&mut self, unit: AccessUnit) {
         if unit.idr {
-            if self.writer.pending.first().is_some_and(|first| first.size != unit.size) {
+            // A recording is one stream: one size, and the parameter sets of one encoder.
+            let other = |last: &AccessUnit| last.size != unit.size || !same_parameters(&last.bytes, &unit.bytes);
+            if self.last_idr.replace(unit.clone()).is_some_and(|last| other(&last)) {
                 self.write();
-                // Of another size they would belong to a recording of their own, and the disk refuses it.
+                // What is left would belong to a recording of its own, and the disk refuses it.
                 self.skip(self.writer.pending.len());
-            }
-            if self.open.as_ref().is_some_and(|(_, files)| files.header.size != unit.size) {
-                self.close(CloseReason::SizeChanged);
+                if self.open.is_some() {
+                    self.close(CloseReason::SizeChanged);
+                }
             }
             // The event begins with the last IDR at or before its start, which may come later than the writer: what
             // the ring had then can be the rest of an earlier event. Or with the first picture after its start, where

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use super::https;
+use super::https::{self, Https};
 use super::remote::{Put, PutError, Remote, Stored};
 use super::suffix;
 use answer::Verdict;
@@ -84,7 +84,7 @@ pub enum Auth {
 #[derive(Debug)]
 pub struct Dropbox {
     runtime: Runtime,
-    client: Client,
+    https: Https,
     upload_url: Url,
     tokens: Tokens,
     stall: Duration,
@@ -110,7 +110,7 @@ impl Dropbox {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             runtime: runtime.map_err(|error| format!("no event loop: {error}"))?,
-            client: https::client(options.ca_file.as_deref())?,
+            https: Https::new(options.ca_file.as_deref())?,
             upload_url: url(&options.content_url, "/2/files/upload")?,
             tokens: Tokens::new(options.auth, url(&options.api_url, "/oauth2/token")?, options.stall),
             stall: options.stall,
@@ -125,7 +125,8 @@ impl Remote for Dropbox {
             Put::Replace { revision: None } | Put::Add => Mode::Add,
         };
         let hash = content_hash(&bytes);
-        let Self { runtime, client, upload_url, tokens, stall } = self;
+        let Self { runtime, https, upload_url, tokens, stall } = self;
+        let client = &https.client().map_err(|cause| PutError::Account { cause: format!("Dropbox: {cause}") })?;
         let upload = Upload { client, url: upload_url, bytes, hash: &hash, stall: *stall };
         runtime.block_on(async {
             for name in suffix::candidates(path) {

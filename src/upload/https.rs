@@ -23,25 +23,46 @@ const PIECE_BYTES: usize = 64 << 10;
 /// No answer that tells something is longer.
 const ANSWER_BYTES: usize = 64 << 10;
 
-/// A client that trusts the system's certification authorities, and those in `ca_file` (PEM) where there is one. It takes a
-/// proxy from the environment (`HTTPS_PROXY`), and follows no redirection, which might carry a secret elsewhere.
-///
-/// # Errors
-/// A file that cannot be read or holds no certificate; a system without authorities.
-pub fn client(ca_file: Option<&Path>) -> Result<Client, String> {
-    // Fails when some other part of the program has installed it before, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
-        .connect_timeout(CONNECT)
-        // Between two files nobody watches the connection: one that the server may have closed is not used again.
-        .pool_idle_timeout(IDLE)
-        .http1_only()
-        .redirect(redirect::Policy::none())
-        .user_agent(concat!("watchtower/", env!("CARGO_PKG_VERSION")));
-    if let Some(file) = ca_file {
-        builder = builder.tls_certs_merge(authorities(file)?);
+/// Makes the client when it is first needed: a system without certification authorities is no reason not to record.
+#[derive(Debug)]
+pub struct Https {
+    authorities: Vec<Certificate>,
+    client: Option<Client>,
+}
+
+impl Https {
+    /// Trusts the system's authorities, and those in `ca_file` (PEM) where there is one.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds no certificate.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+        let authorities = ca_file.map_or(Ok(Vec::new()), authorities)?;
+        Ok(Self { authorities, client: None })
     }
-    builder.build().map_err(cause_of)
+
+    /// The client. It takes a proxy from the environment (`HTTPS_PROXY`), and follows no redirection, which might carry a
+    /// secret elsewhere.
+    ///
+    /// # Errors
+    /// A system without authorities, in words for the owner.
+    pub fn client(&mut self) -> Result<Client, String> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        // Fails when some other part of the program has installed it before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .connect_timeout(CONNECT)
+            // Between two files nobody watches the connection: one that the server may have closed is not used again.
+            .pool_idle_timeout(IDLE)
+            .http1_only()
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("watchtower/", env!("CARGO_PKG_VERSION")))
+            .tls_certs_merge(self.authorities.clone())
+            .build()
+            .map_err(|error| format!("{}: is the package ca-certificates installed?", cause_of(error)))?;
+        Ok(self.client.insert(client).clone())
+    }
 }
 
 fn authorities(file: &Path) -> Result<Vec<Certificate>, String> {
@@ -105,8 +126,8 @@ impl Answer {
     }
 }
 
-/// Sends `body` and waits for the answer as long as something moves: at most `stall` between two pieces that move. The answer
-/// is taken up to `expected_bytes` and a little more.
+/// Sends `body` and waits for the answer as long as something moves: at most `stall` between two pieces that move. Of an
+/// answer that is much longer than `expected_bytes` the rest is left.
 ///
 /// # Errors
 /// What broke, in words without the address.
@@ -139,10 +160,10 @@ pub async fn exchange(
         let mut body = BytesMut::new();
         while let Some(part) = response.chunk().await.map_err(cause_of)? {
             moves.store(now_ms(), Ordering::Relaxed);
-            if body.len() + part.len() > expected_bytes.saturating_add(ANSWER_BYTES) {
-                return Err("the answer has no end".to_owned());
-            }
             body.extend_from_slice(&part);
+            if body.len() > expected_bytes.saturating_add(ANSWER_BYTES) {
+                break;
+            }
         }
         Ok(Answer { status, headers, body: body.freeze() })
     };
@@ -208,8 +229,8 @@ mod tests {
     #[test]
     fn a_file_without_authorities_is_refused_by_its_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = client(Some(file.path())).unwrap_err();
+        let error = Https::new(Some(file.path())).unwrap_err();
         assert!(error.contains("holds no certificate") && error.contains(file.path().to_str().unwrap()), "{error}");
-        assert!(client(Some(Path::new("/nowhere/ca.pem"))).unwrap_err().contains("/nowhere/ca.pem"));
+        assert!(Https::new(Some(Path::new("/nowhere/ca.pem"))).unwrap_err().contains("/nowhere/ca.pem"));
     }
 }

@@ -151,6 +151,14 @@ impl Uploads {
         }
     }
 
+    /// `DAY/TIME` of the recording that an upload is of.
+    pub fn recording(&self, key: &EventKey) -> Option<String> {
+        let folder = self.spool.event(key)?.folder;
+        let mut parts = folder.rsplitn(3, '/');
+        let (time, day) = (parts.next()?, parts.next()?);
+        Some(format!("{day}/{time}"))
+    }
+
     /// How everything stands.
     pub fn report(&self) -> Report {
         let destination = |(destination, traffic): &(Destination, Arc<Traffic>)| DestinationReport {

@@ -21,7 +21,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion};
 use tokio::runtime::Runtime;
 
-use super::https;
+use super::https::{self, Https};
 use super::remote::{Put, PutError, Remote, Stored};
 use super::suffix;
 use line::{Line, Said};
@@ -52,7 +52,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct S3 {
     runtime: Runtime,
-    line: Line,
+    https: Https,
     plain_http: bool,
     options: Options,
 }
@@ -67,14 +67,14 @@ impl S3 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self {
             runtime: runtime.map_err(|error| format!("no event loop: {error}"))?,
-            line: Line::new(https::client(options.ca_file.as_deref())?, options.stall),
+            https: Https::new(options.ca_file.as_deref())?,
             plain_http: url.scheme() == "http",
             options,
         })
     }
 
     /// With the keys as the files hold them now, so a new one counts without a restart.
-    fn store(&self) -> Result<AmazonS3, PutError> {
+    fn store(&self, line: &Line) -> Result<AmazonS3, PutError> {
         let options = &self.options;
         AmazonS3Builder::new()
             .with_endpoint(options.endpoint.trim_end_matches('/'))
@@ -83,7 +83,7 @@ impl S3 {
             .with_access_key_id(key(&options.access_key_file)?)
             .with_secret_access_key(key(&options.secret_key_file)?)
             .with_allow_http(self.plain_http)
-            .with_http_connector(self.line.clone())
+            .with_http_connector(line.clone())
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .build()
             .map_err(|error| PutError::Account { cause: format!("S3: {error}") })
@@ -96,13 +96,15 @@ impl Remote for S3 {
             Put::Replace { revision } => revision.as_deref(),
             Put::Add => None,
         };
-        let bucket = Bucket { store: self.store()?, line: &self.line };
+        let client = self.https.client().map_err(|cause| PutError::Account { cause: format!("S3: {cause}") })?;
+        let line = Line::new(client, self.options.stall);
+        let bucket = Bucket { store: self.store(&line)?, line: &line };
         self.runtime.block_on(async {
             for name in suffix::candidates(path) {
                 let key = format!("{}{name}", self.options.prefix);
                 let key = Path::parse(&key).map_err(|error| PutError::Refused { cause: format!("S3: {error}") })?;
-                if let Some(revision) = bucket.put(&key, &bytes, revision).await? {
-                    return Ok(Stored { path: name, revision: Some(revision) });
+                if let Outcome::Stored { etag } = bucket.put(&key, &bytes, revision).await? {
+                    return Ok(Stored { path: name, revision: etag });
                 }
             }
             Err(PutError::Refused { cause: format!("{path} and all names like it are taken by other files") })
@@ -127,15 +129,24 @@ enum Name {
     Unknown,
 }
 
+/// What became of a name.
+enum Outcome {
+    Stored {
+        etag: Option<String>,
+    },
+    /// Something else has it.
+    Taken,
+}
+
 impl Bucket<'_> {
-    /// Stores it under a name. Answers the ETag; `None` where something else has the name.
-    async fn put(&self, key: &Path, bytes: &Bytes, revision: Option<&str>) -> Result<Option<String>, PutError> {
+    /// Stores it under a name.
+    async fn put(&self, key: &Path, bytes: &Bytes, revision: Option<&str>) -> Result<Outcome, PutError> {
         let name = self.look(key).await?;
         let mode = match (&name, revision) {
             (Name::Taken { etag: Some(etag), .. }, Some(revision)) if etag == revision => update(revision),
             (Name::Unknown, Some(revision)) => update(revision),
             (Name::Free | Name::Unknown, _) => PutMode::Create,
-            (Name::Taken { bytes: there, .. }, _) if *there != bytes.len() as u64 => return Ok(None),
+            (Name::Taken { bytes: there, .. }, _) if *there != bytes.len() as u64 => return Ok(Outcome::Taken),
             (Name::Taken { .. }, _) => return self.same(key, bytes).await,
         };
         let put = |mode| self.store.put_opts(key, bytes.clone().into(), PutOptions::from(mode));
@@ -146,7 +157,7 @@ impl Bucket<'_> {
             stored = put(PutMode::Overwrite).await;
         }
         match stored {
-            Ok(put) => Ok(put.e_tag.or(Some(String::new()))),
+            Ok(put) => Ok(Outcome::Stored { etag: put.e_tag }),
             // Taken since the look, or by what an answer was lost for.
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => self.same(key, bytes).await,
             Err(error) => Err(self.failed(&error)),
@@ -163,18 +174,18 @@ impl Bucket<'_> {
         }
     }
 
-    /// The ETag of what has the name, if it is these bytes.
-    async fn same(&self, key: &Path, bytes: &Bytes) -> Result<Option<String>, PutError> {
+    /// Whether what has the name is these bytes.
+    async fn same(&self, key: &Path, bytes: &Bytes) -> Result<Outcome, PutError> {
         self.line.expect(bytes.len());
         let there = match self.store.get(key).await {
             Ok(there) => there,
             // Not ours to read.
-            Err(Error::PermissionDenied { .. }) => return Ok(None),
+            Err(Error::PermissionDenied { .. }) => return Ok(Outcome::Taken),
             Err(error) => return Err(self.failed(&error)),
         };
         let etag = there.meta.e_tag.clone();
         let same = there.bytes().await.map_err(|error| self.failed(&error))? == *bytes;
-        Ok(same.then(|| etag.unwrap_or_default()))
+        Ok(if same { Outcome::Stored { etag } } else { Outcome::Taken })
     }
 
     fn failed(&self, error: &Error) -> PutError {

@@ -10,16 +10,15 @@
 //! ```
 //!
 //! A file is accepted when it is on stable storage, and removed when every destination has it; what a destination has is on
-//! stable storage before. In between it may be sent twice, which a store takes for what it is. Sending is `worker`'s.
+//! stable storage before. In between it may be sent twice, which a store takes for what it is. What a worker asks and says
+//! is in `work`; the sending itself is `worker`'s.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
@@ -30,11 +29,13 @@ use crate::config::Destination;
 mod event;
 mod history;
 mod open;
+mod work;
 
 pub use event::{EventKey, Stored};
 pub use history::Outcome;
+pub use work::Job;
 
-use event::{About, Event, Progress, Waiting};
+use event::{About, Event, Waiting};
 use history::History;
 
 /// Changes that a listener may be behind by before it misses some.
@@ -89,20 +90,6 @@ pub enum SpoolError {
     /// The disk refuses.
     #[error("the spool cannot be written: {0}")]
     Disk(#[from] io::Error),
-}
-
-/// What a worker does next for its destination.
-#[derive(Debug)]
-pub struct Job {
-    /// The event.
-    pub key: EventKey,
-    /// Its folder in the store, with a slash before it and none behind.
-    pub folder: String,
-    /// What to send.
-    pub item: Item,
-    /// The destination's version of the manifest.
-    pub manifest: Option<Stored>,
-    pub(super) number: u32,
 }
 
 /// What waits for a destination.
@@ -259,128 +246,6 @@ impl Spool {
         true
     }
 
-    /// What to send next: of the newest event that has something, the oldest. `None` when nothing waits.
-    pub fn next(&self, destination: Destination) -> Option<Job> {
-        loop {
-            let (key, number, folder, manifest) = {
-                let mut state = self.lock();
-                state.in_work.remove(&destination);
-                let (key, number, event) = state.events.iter().rev().find_map(|(key, event)| {
-                    let number = event.next_for(destination)?;
-                    Some((key.clone(), number, event))
-                })?;
-                let manifest = event.progress.get(&destination).and_then(|progress| progress.manifest.clone());
-                let folder = event.about.folder.clone();
-                state.in_work.insert(destination, (key.clone(), number));
-                (key, number, folder, manifest)
-            };
-            let path = self.folder(&key).join(event::item_name(number));
-            match read(&path) {
-                Ok(item) => return Some(Job { key, folder, item, manifest, number }),
-                Err(error) => {
-                    // Only a damaged disk does this.
-                    tracing::error!("{}: {error}", path.display());
-                    self.lose(&key, number);
-                }
-            }
-        }
-    }
-
-    fn lose(&self, key: &EventKey, number: u32) {
-        let mut state = self.lock();
-        let Some(event) = state.events.get_mut(key) else { return };
-        let Some(item) = event.items.remove(&number) else { return };
-        event.about.lost += item.files;
-        let about = event.about.clone();
-        state.bytes -= item.bytes;
-        state.lost += u64::from(item.files);
-        state.last_loss = Some(Timestamp::now());
-        drop(state);
-        let folder = self.folder(key);
-        if let Err(error) = about.write(&folder).and_then(|()| disk::remove(&folder.join(event::item_name(number)))) {
-            tracing::error!(event = %key, "the spool cannot be changed: {error}");
-        }
-        self.settle(key);
-    }
-
-    /// Whether the manifest of this job has to go up: none newer waits, or this one may already be there half-way.
-    pub(super) fn wants_manifest(&self, destination: Destination, job: &Job) -> bool {
-        let state = self.lock();
-        let Some(event) = state.events.get(&job.key) else { return true };
-        let begun = event.progress.get(&destination).is_some_and(|progress| progress.sending == Some(job.number));
-        begun || event.items.range(job.number + 1..).next().is_none()
-    }
-
-    /// Notes that the manifest of this job is about to be sent: whatever the store makes of it, no other goes before it.
-    pub(super) fn sending_manifest(&self, destination: Destination, job: &Job) -> io::Result<()> {
-        self.progress(destination, &job.key, |progress| progress.sending = Some(job.number))
-    }
-
-    /// A destination has this item, or will never take what is not of it: the next one.
-    ///
-    /// # Errors
-    /// The disk refuses. The item is sent again later.
-    pub(super) fn done(&self, destination: Destination, job: &Job, manifest: Option<Stored>) -> io::Result<()> {
-        self.progress(destination, &job.key, |progress| {
-            progress.next = job.number + 1;
-            progress.sending = None;
-            progress.closed |= job.item.closed;
-            if manifest.is_some() {
-                progress.manifest = manifest;
-            }
-        })?;
-        let mut state = self.lock();
-        state.in_work.remove(&destination);
-        let gone = state.events.get_mut(&job.key).and_then(|event| event.take_if_done(job.number));
-        if let Some(item) = &gone {
-            state.bytes -= item.bytes;
-        }
-        self.notify(&mut state, &job.key);
-        drop(state);
-        if gone.is_some() {
-            disk::remove(&self.folder(&job.key).join(event::item_name(job.number)))?;
-            self.settle(&job.key);
-        }
-        Ok(())
-    }
-
-    /// Sets a file aside that a destination will never take.
-    pub(super) fn refuse(
-        &self,
-        destination: Destination,
-        job: &Job,
-        name: &str,
-        bytes: &Bytes,
-        cause: &str,
-    ) -> io::Result<()> {
-        let aside = self.root.join("refused").join(destination.name()).join(job.folder.trim_start_matches('/'));
-        fs::create_dir_all(&aside)?;
-        disk::write(&aside.join(name), &[bytes])?;
-        self.progress(destination, &job.key, |progress| {
-            progress.refused += 1;
-            progress.cause = Some(cause.to_owned());
-        })
-    }
-
-    /// Changes what is known of a destination, durably.
-    fn progress(&self, destination: Destination, key: &EventKey, change: impl FnOnce(&mut Progress)) -> io::Result<()> {
-        let changed = {
-            let state = self.lock();
-            let Some(progress) = state.events.get(key).and_then(|event| event.progress.get(&destination)) else {
-                return Ok(());
-            };
-            let mut progress = progress.clone();
-            change(&mut progress);
-            progress
-        };
-        // Only the destination's own worker changes it, so that nothing is overtaken.
-        changed.write(&self.folder(key), destination)?;
-        if let Some(progress) = self.lock().events.get_mut(key).and_then(|event| event.progress.get_mut(&destination)) {
-            *progress = changed;
-        }
-        Ok(())
-    }
-
     /// An event that has ended and of which nothing waits goes into the history.
     fn settle(&self, key: &EventKey) {
         let event = {
@@ -457,11 +322,6 @@ impl Spool {
         // Both ways of waking are the caller's to look at.
         drop(self.changed.wait_timeout_while(state, timeout, |state| state.rings == seen));
     }
-}
-
-fn read(path: &Path) -> io::Result<Item> {
-    let bytes = Bytes::from(fs::read(path)?);
-    Item::parse(bytes).map_err(io::Error::other)
 }
 
 #[cfg(test)]

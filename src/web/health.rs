@@ -1,5 +1,6 @@
 //! Is everything as it should be, with the evidence: for people and for whatever watches the daemon.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,8 @@ struct Camera {
     /// The light, its sensor and the servo, where the camera has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<Serial>,
+    /// What encodes each stream, or did last: `hardware` or `software`.
+    encoders: BTreeMap<&'static str, &'static str>,
 }
 
 /// What was lost between camera and disk since the start: no number should grow.
@@ -225,6 +228,7 @@ fn camera(camera: &CameraHandle) -> Camera {
         encode_mode: status.encode_mode,
         encode_speed: status.encode_speed.map(rounded),
         encoder: encoder(camera.counters()),
+        encoders: status.encoders.into_iter().map(|(stream, kind)| (stream, kind.name())).collect(),
         serial: camera.serial().map(serial),
     }
 }

@@ -53,6 +53,7 @@ const COUNTERS: &[(&str, &str, &str)] = &[
     ("events", "", "Events that started"),
     ("events_missed", "", "Events that a sink had no room for, since it hung"),
     ("light_changes", "", "Sudden changes of the light that were recognised"),
+    ("encoder_fallbacks", "", "Times a hardware encoder failed and software went on"),
 ];
 
 type Gauge = (&'static str, &'static str, fn(&Status) -> Option<f64>);

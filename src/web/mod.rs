@@ -137,6 +137,10 @@ pub async fn serve(listeners: Vec<Listener>, web: Web) {
         let web = Arc::clone(&web);
         async move { events::watch_states(&web).await }
     });
+    serving.spawn({
+        let web = Arc::clone(&web);
+        async move { uploads::tell(&web).await }
+    });
     while serving.join_next().await.is_some() {}
 }
 

@@ -106,6 +106,11 @@ fn document() -> Value {
         }
     }
     document["paths"] = Value::Object(paths);
+    // An empty list is of both forms.
+    if let Some(listed) = document["components"]["schemas"]["Listed"].as_object_mut() {
+        let forms = listed.remove("oneOf").unwrap_or_default();
+        listed.insert("anyOf".to_owned(), forms);
+    }
     document
 }
 

@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use serde::Serialize;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::Web;
 use super::cameras::local;
@@ -26,6 +27,36 @@ pub(super) fn status(web: &Web, camera: &str, recording: &Recording) -> Status {
     let parts =
         (0..=recording.part).rev().map(|part| EventKey { event: recording.event, part, camera: camera.to_owned() });
     parts.map(|key| uploads.status(&key)).find(|status| status.state != State::None).unwrap_or(none)
+}
+
+/// What is told of an upload.
+#[derive(Serialize)]
+struct News<'a> {
+    camera: &'a str,
+    /// The recording's.
+    id: &'a str,
+    #[serde(flatten)]
+    status: Status,
+}
+
+/// Tells how uploads get on, until the daemon ends.
+pub(super) async fn tell(web: &Web) {
+    let Some(uploads) = &web.uploads else { return };
+    let mut changes = uploads.subscribe();
+    loop {
+        let change = tokio::select! { change = changes.recv() => change, () = web.closed() => return };
+        match change {
+            Ok(key) => {
+                if let Some(id) = uploads.recording(&key) {
+                    let news = News { camera: &key.camera, id: &id, status: uploads.status(&key) };
+                    web.feed.tell("upload", &key.camera, &news);
+                }
+            }
+            // The next change tells how it stands.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
 }
 
 /// A loss is shown as a failure for so long.

@@ -9,6 +9,7 @@ import http.client
 import http.server
 import json
 import os
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -158,7 +159,7 @@ def content_hash(body: bytes) -> str:
     return hashlib.sha256(b"".join(blocks)).hexdigest()
 
 
-def configuration(folder: Path, url: str, key: Path | None) -> Path:
+def configuration(folder: Path, port: int, url: str, key: Path | None) -> Path:
     """A camera that draws its pictures and records when asked."""
     (folder / "token").write_text("token")
     sealed = f'public_key_path = "{key}"' if key else ""
@@ -168,7 +169,7 @@ def configuration(folder: Path, url: str, key: Path | None) -> Path:
 [storage]
 path = "data"
 [web]
-listen = "unix:http.sock"
+listen = "127.0.0.1:{port}"
 [upload]
 max_spool = "2 GB"
 [upload.dropbox]
@@ -199,23 +200,25 @@ def started(binary: Path, config: Path):
         process.wait()
 
 
-def ask(folder: Path, path: str) -> bytes:
-    """Over the Unix socket."""
-    import socket
+def free_port() -> int:
+    """One that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(folder / "http.sock"))
+
+def ask(port: int, path: str) -> bytes:
+    """One request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", path)
     return connection.getresponse().read()
 
 
-def wait_until_well(folder: Path) -> None:
+def wait_until_well(port: int) -> None:
     """Until it gives pictures."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            if json.loads(ask(folder, "/healthz"))["cameras"][0]["status"] == "ok":
+            if json.loads(ask(port, "/healthz"))["cameras"][0]["status"] == "ok":
                 return
         except (OSError, ValueError):
             pass
@@ -228,12 +231,13 @@ def trigger_to_first_chunk(context, key: Path) -> dict:
     store = Store()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        config = configuration(folder, f"http://127.0.0.1:{store.server_port}", key)
+        port = free_port()
+        config = configuration(folder, port, f"http://127.0.0.1:{store.server_port}", key)
         with started(context.binary, config):
-            wait_until_well(folder)
+            wait_until_well(port)
             time.sleep(SETTLE_S)
             begin = time.monotonic()
-            ask(folder, "/api/record")
+            ask(port, "/api/record")
             while not any(name == "video0.h264" for _, name in store.stored):
                 time.sleep(0.005)
             when = {name: round(at - begin, 3) for at, name in reversed(store.stored)}
@@ -246,13 +250,14 @@ def memory(context, files: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         # Nothing listens there.
-        config = configuration(folder, "http://127.0.0.1:9", None)
+        port = free_port()
+        config = configuration(folder, port, "http://127.0.0.1:9", None)
         for event in range(1, files // 8 + 1):
             fill(folder / f"data/spool/{event:012}-0-front", event)
         with started(context.binary, config) as process:
-            wait_until_well(folder)
+            wait_until_well(port)
             time.sleep(SETTLE_S)
-            waiting = json.loads(ask(folder, "/healthz"))["uploads"]["destinations"][0]["waiting_files"]
+            waiting = json.loads(ask(port, "/healthz"))["uploads"]["destinations"][0]["waiting_files"]
             assert waiting == files // 8 * 8, waiting
             return procfs.memory_mib(process.pid) | {"waiting_files": waiting}
 

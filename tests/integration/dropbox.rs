@@ -411,6 +411,10 @@ fn the_owner_is_walked_through_the_login() {
     login(&account.server, &["--out", other.to_str().unwrap()], &system).unwrap();
     let stranger = login(&account.server, &["--force", "--out", other.to_str().unwrap()], &[]).unwrap_err();
     assert!(stranger.to_lowercase().contains("certificate"), "{stranger}");
+    // A system that trusts nobody says what it lacks.
+    let nobody = [("SSL_CERT_FILE", Path::new("/dev/null")), ("SSL_CERT_DIR", Path::new("/nowhere"))];
+    let lost = login(&account.server, &["--force", "--out", other.to_str().unwrap()], &nobody).unwrap_err();
+    assert!(lost.contains("ca-certificates"), "{lost}");
     let nowhere = login(&account.server, &["--out", "/nowhere/token"], &[]).unwrap_err();
     assert!(nowhere.contains("/nowhere"), "{nowhere}");
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::unseal::on_a_terminal;
+
 struct Pki(tempfile::TempDir);
 
 impl Pki {
@@ -205,4 +207,32 @@ fn openssl_opens_both_bundles_with_the_password_alone() {
     let empty = pki.refused(&["client", "eve", "--role", "viewer", "--password-file", given.to_str().unwrap()]);
     assert!(empty.contains("the password is empty"), "{empty}");
     assert!(!pki.dir().join("eve.key").exists());
+}
+
+#[test]
+fn a_password_is_asked_for_twice_and_never_shown() {
+    let pki = Pki::new();
+    let dir = pki.dir().display().to_string();
+    let program = env!("CARGO_BIN_EXE_watchtower");
+    let command =
+        |name| [program, "pki", "--dir", &dir, "client", name, "--role", "viewer", "--ask-password"].map(str::to_owned);
+    let typed = |name, answers: &[(&str, &str)]| {
+        let command = command(name);
+        let output = on_a_terminal(&pki.dir(), answers, &command.each_ref().map(String::as_str));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    let (done, said) =
+        typed("anna", &[("Password for the .p12 files of anna: ", "open sesame"), ("Again: ", "open sesame")]);
+    assert!(done && !said.contains("sesame"), "{said}");
+    good(&["pkcs12", "-in", &pki.file("anna.p12"), "-passin", "pass:open sesame", "-nodes"]);
+    let (done, said) = typed("ben", &[("of ben: ", "open sesame"), ("Again: ", "open sesam")]);
+    assert!(!done && said.contains("the two passwords differ"), "{said}");
+    assert!(!pki.dir().join("ben.key").exists());
+    // Where nobody can be asked, another way is named.
+    let args = command("ben");
+    let args: Vec<&str> = args[4..].iter().map(String::as_str).collect();
+    let refused =
+        Command::new("setsid").arg("--wait").arg(program).args(["pki", "--dir", &dir]).args(args).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--password-file"), "{refused:?}");
 }

@@ -280,9 +280,10 @@ fn faults_on_the_way_lose_and_replace_nothing() {
         assert_eq!(account.put(&path("free"), b"ours", &Put::Add).unwrap().path, path("free"));
         assert_eq!(account.put(&path("free"), b"ours", &Put::Add).unwrap().path, path("free"));
         assert_eq!(moto.file(&path("free")).unwrap(), b"ours");
-        moto.send("PUT", &format!("/cameras{}", path("taken")), b"somebody else's");
+        let strangers = content(300_000);
+        moto.send("PUT", &format!("/cameras{}", path("taken")), &strangers);
         assert_eq!(account.put(&path("taken"), b"ours", &Put::Add).unwrap().path, path("taken-2"));
-        assert_eq!(moto.file(&path("taken")).unwrap(), b"somebody else's");
+        assert_eq!(moto.file(&path("taken")).unwrap(), strangers);
         let first = account.put(&path("manifest"), b"one", &Put::Replace { revision: None }).unwrap();
         let how = Put::Replace { revision: first.revision };
         assert_eq!(account.put(&path("manifest"), b"two", &how).unwrap().path, path("manifest"));

@@ -86,6 +86,19 @@ fn a_certificate_of_the_owners_is_let_in_with_its_role() {
 }
 
 #[test]
+fn curl_shows_the_certificate_of_either_bundle() {
+    let owner = Owner::new();
+    let daemon = start(&owner);
+    owner.client("anna", Role::Viewer);
+    for bundle in owner.pki().bundle("anna", "correct horse").unwrap() {
+        let bundle = format!("{}:correct horse", bundle.display());
+        let (status, body) =
+            answer(&curl(&owner, &daemon, None, "/api/identity", &["--cert-type", "P12", "--cert", &bundle]));
+        assert!(status == 200 && body.contains(r#""name":"anna""#), "{status} {body}");
+    }
+}
+
+#[test]
 fn everyone_else_is_refused_before_a_request() {
     let (owner, stranger) = (Owner::new(), Owner::new());
     let daemon = start(&owner);

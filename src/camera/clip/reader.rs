@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use shiguredo_mp4::BaseBox;
 use shiguredo_mp4::boxes::{AvccBox, SampleEntry};
 
-use super::annexb::{AccessUnits, append_annexb};
 use super::demux::{Mp4File, VideoSample};
 use crate::camera::{CameraError, Capture};
 use crate::codec::openh264::Decoder;
+use crate::h264::{self, Splitter};
 use crate::media::{FramePool, Jpeg, Moment, Pts};
 use crate::mjpeg::{self, Pictures};
 
@@ -45,7 +45,7 @@ pub struct ClipReader {
 
 enum Stream {
     Mp4(Box<Mp4Stream>),
-    AnnexB(Raw<AccessUnits>),
+    AnnexB(Raw<Splitter>),
     Mjpeg(Raw<Pictures>),
 }
 
@@ -252,8 +252,7 @@ impl Mp4Stream {
                         .to_owned());
                 }
                 for set in avcc.sps_list.iter().chain(&avcc.pps_list) {
-                    unit.extend_from_slice(&[0, 0, 0, 1]);
-                    unit.extend_from_slice(set);
+                    h264::append(&mut unit, set);
                 }
                 self.avcc = Some(avcc);
             }
@@ -272,9 +271,8 @@ impl Mp4Stream {
             None => Kind::Jpeg(data.into()),
             Some(avcc) => {
                 let length_bytes = usize::from(avcc.length_size_minus_one.get()) + 1;
-                if !append_annexb(&data, length_bytes, &mut unit) {
-                    return Err("the MP4 file is broken: a NAL unit is longer than its sample".to_owned());
-                }
+                h264::append_sample(&mut unit, &data, length_bytes)
+                    .map_err(|error| format!("the MP4 file is broken: {error}"))?;
                 Kind::H264(unit.into())
             }
         };
@@ -290,17 +288,19 @@ trait Split: Default {
     fn finish(&mut self) -> Option<Bytes>;
 }
 
-impl Split for AccessUnits {
+impl Split for Splitter {
     fn push(&mut self, bytes: &[u8]) {
-        AccessUnits::push(self, bytes);
+        Splitter::push(self, bytes);
     }
 
     fn next(&mut self) -> Result<Option<Bytes>, String> {
-        self.next_unit().map_err(|error| error.to_string())
+        let unit = self.next_of_untrusted().map_err(|error| error.to_string())?;
+        Ok(unit.map(|unit| unit.bytes.into()))
     }
 
     fn finish(&mut self) -> Option<Bytes> {
-        AccessUnits::finish(self)
+        // Parameter sets without a picture after them are none.
+        std::mem::take(self).finish().filter(|unit| unit.picture).map(|unit| unit.bytes.into())
     }
 }
 

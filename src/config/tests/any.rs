@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use crate::camera::Source;
 use crate::config::{
-    Annotation, CameraConfig, CameraUpload, Config, Destination, DropboxAuth, DropboxConfig, Limits, Listen, ListenTls,
-    MotionConfig, S3Config, Storage, StreamConfig, UploadConfig, Web, Zone,
+    Annotation, CameraConfig, CameraUpload, Config, Destination, DropboxAuth, DropboxConfig, EncoderChoice, Limits,
+    Listen, ListenTls, MotionConfig, S3Config, Storage, StreamConfig, UploadConfig, Web, Zone,
 };
 use crate::media::Resolution;
 use crate::role::Role;
@@ -120,9 +120,10 @@ fn zone() -> impl Strategy<Value = (bool, Vec<[f32; 2]>)> {
 fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
     let look = ("[^\\pC]{1,64}", size(), 1..=120u32, 0..4u32, any::<bool>(), any::<bool>());
     let motion = (part(), part(), 0..=59u32, 60..=3600u32, 1..=100u32);
-    let disk = (option::of(Just(())), 50..=50_000u32);
+    let encoder = prop::sample::select(vec![EncoderChoice::Auto, EncoderChoice::Hardware, EncoderChoice::Software]);
+    let disk = (option::of(Just(())), 50..=50_000u32, encoder);
     (Just(name.clone()), source(name), look, motion, vec(zone(), 0..4), disk).prop_map(
-        |(name, source, look, motion, zones, (smaller, kbit))| {
+        |(name, source, look, motion, zones, (smaller, kbit, encoder))| {
             let (label, size, fps, quarter, record_always, enabled) = look;
             let (sensitivity, min_trigger_area, padding, longest, min_frames) = motion;
             CameraConfig {
@@ -149,6 +150,7 @@ fn camera(name: String) -> impl Strategy<Value = CameraConfig> {
                 live: StreamConfig { size: Some(Resolution::new(32, 32)), kbit: 50_050 - kbit },
                 upload: None,
                 record_always,
+                encoder,
                 microcontroller: None,
             }
         },
@@ -326,13 +328,14 @@ fn written(config: &Config) -> String {
             source => source.to_string(),
         };
         text += &format!(
-            "[cameras.{name}]\nlabel = {}\nsource = {}\nsize = '{}'\nfps = {}\nrotation = {}\nrecord_always = {}\n",
+            "[cameras.{name}]\nlabel = {}\nsource = {}\nsize = '{}'\nfps = {}\nrotation = {}\nrecord_always = {}\nencoder = '{}'\n",
             toml(&camera.label),
             toml(&source),
             camera.size,
             camera.fps,
             camera.rotation,
-            camera.record_always
+            camera.record_always,
+            format!("{:?}", camera.encoder).to_lowercase()
         );
         if let Source::Http { credentials_file: Some(file), .. } = &camera.source {
             text += &format!("credentials_file = {}\n", toml(&file.display()));

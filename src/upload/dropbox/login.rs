@@ -13,7 +13,7 @@ use reqwest::Url;
 use sha2::{Digest, Sha256};
 
 use super::token;
-use crate::upload::https;
+use crate::upload::https::{self, Https};
 
 /// A page for the owner's browser, on whatever machine that is.
 const PAGE: &str = "https://www.dropbox.com/oauth2/authorize";
@@ -64,7 +64,7 @@ impl Login {
     /// In words for the owner.
     pub fn finish(&self, code: &str, api_url: &str, ca_file: Option<&Path>) -> Result<String, String> {
         let url = https::base_url(&format!("{}/oauth2/token", api_url.trim_end_matches('/')))?;
-        let client = https::client(ca_file)?;
+        let client = Https::new(ca_file)?.client()?;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code.trim()),

@@ -86,7 +86,7 @@ fn resume(folder: &Path, destinations: &[Destination]) -> io::Result<Option<Even
     let gone: Vec<u32> = event.items.range(..sent).map(|(number, _)| *number).collect();
     // Whether it is whole is in its last item, which may be one that every destination has.
     if let Some(mut item) = event.items.last_entry() {
-        let read = super::read(&folder.join(item_name(*item.key())));
+        let read = super::work::read(&folder.join(item_name(*item.key())));
         let Item { file, closed, .. } = read?;
         item.get_mut().files = u32::from(file.is_some());
         event.closed |= closed;

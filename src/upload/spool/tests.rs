@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::fs;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;

@@ -1,18 +1,19 @@
 //! A headless Chromium, driven by its own driver. Each test has a browser of its own, one after the other.
+//!
+//! The driver is spoken to as W3C WebDriver says: a dozen JSON requests, for which a client's sixty crates would be much.
 
-use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fantoccini::wd::WebDriverCompatibleCommand;
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
-use crate::support::{PATIENCE, skipped};
+use crate::support::{PATIENCE, begin, read_head, skipped};
 
 /// Width, height and whether it is a phone.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +26,10 @@ pub const PHONE: Screen = Screen(390, 844, true);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub struct Browser {
-    client: Client,
-    runtime: Runtime,
     driver: Child,
+    port: u16,
+    /// The path of the session.
+    session: String,
     /// What the console said so far.
     said: Vec<String>,
     /// What was asked for so far.
@@ -47,7 +49,6 @@ impl Browser {
         };
         let port = announced(&mut driver);
         let profile = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let capabilities = json!({
             "goog:chromeOptions": {
                 "args": [
@@ -61,12 +62,17 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "timeouts": { "script": 60_000, "pageLoad": 60_000 },
         });
-        let Value::Object(capabilities) = capabilities else { unreachable!("an object is written there") };
-        let mut builder = ClientBuilder::new(HttpConnector::new());
-        builder.capabilities(capabilities);
-        let client = runtime.block_on(builder.connect(&format!("http://127.0.0.1:{port}"))).expect("Chromium starts");
-        let browser =
-            Self { client, runtime, driver, said: Vec::new(), asked: Vec::new(), _profile: profile, _turn: turn };
+        let mut browser = Self {
+            driver,
+            port,
+            session: "/session".to_owned(),
+            said: Vec::new(),
+            asked: Vec::new(),
+            _profile: profile,
+            _turn: turn,
+        };
+        let session = browser.ask("", &json!({ "capabilities": { "alwaysMatch": capabilities } })).unwrap();
+        browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
         browser.screen(screen);
         Some(browser)
     }
@@ -88,13 +94,13 @@ impl Browser {
     }
 
     pub fn go(&self, address: &str) {
-        self.runtime.block_on(self.client.goto(address)).unwrap();
+        self.ask("/url", &json!({ "url": address })).unwrap();
     }
 
     /// What a script returns; promises are waited for.
     pub fn js(&self, script: &str) -> Value {
-        let run = self.client.execute(script, vec![]);
-        self.runtime.block_on(run).unwrap_or_else(|error| panic!("{script}\n{error}"))
+        let run = self.ask("/execute/sync", &json!({ "script": script, "args": [] }));
+        run.unwrap_or_else(|error| panic!("{script}\n{error}"))
     }
 
     /// Waits until an expression is true, and answers it.
@@ -108,7 +114,7 @@ impl Browser {
                 return value;
             }
             if begin.elapsed() > PATIENCE {
-                self.screenshot_to(&std::env::temp_dir().join("watchtower-waited-in-vain.png"));
+                self.screenshot_to(&std::env::temp_dir().join("watchtower-waited-in-vain.webp"));
                 let page = self.js("return document.body.innerText.slice(0, 1500)");
                 panic!("waited in vain for {expression}\n{page}\n{:?}", self.js("return location.href"));
             }
@@ -121,10 +127,13 @@ impl Browser {
     pub fn click(&self, selector: &str) {
         let begin = Instant::now();
         loop {
-            let clicked =
-                self.runtime.block_on(async { self.client.find(Locator::Css(selector)).await?.click().await });
+            let found = self.ask("/element", &json!({ "using": "css selector", "value": selector }));
+            let clicked = found.and_then(|found| {
+                let id = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str).unwrap();
+                self.ask(&format!("/element/{id}/click"), &json!({}))
+            });
             match clicked {
-                Ok(()) => return,
+                Ok(_) => return,
                 Err(error) => assert!(begin.elapsed() < PATIENCE, "{selector} cannot be clicked: {error}"),
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -162,12 +171,13 @@ impl Browser {
 
     pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
-        self.issue("POST", "goog/cdp/execute", Some(body))
+        self.ask("/goog/cdp/execute", &body).unwrap()
     }
 
-    pub fn screenshot_to(&self, file: &std::path::Path) {
-        let png = self.runtime.block_on(self.client.screenshot()).unwrap();
-        std::fs::write(file, png).unwrap();
+    /// As WebP: noise would make a PNG ten times as large.
+    pub fn screenshot_to(&self, file: &Path) {
+        let taken = self.devtools("Page.captureScreenshot", &json!({ "format": "webp", "quality": 80 }));
+        std::fs::write(file, BASE64_STANDARD.decode(taken["data"].as_str().unwrap()).unwrap()).unwrap();
     }
 
     /// Everything that the page has asked for, and from where.
@@ -193,45 +203,37 @@ impl Browser {
     }
 
     fn log(&self, kind: &str) -> Vec<Value> {
-        let entries = self.issue("POST", "se/log", Some(json!({ "type": kind })));
+        let entries = self.ask("/se/log", &json!({ "type": kind })).unwrap();
         entries.as_array().unwrap().clone()
     }
 
-    fn issue(&self, method: &'static str, path: &'static str, body: Option<Value>) -> Value {
-        let command = Raw { method, path, body: body.map(|body| body.to_string()) };
-        self.runtime.block_on(self.client.issue_cmd(command)).unwrap()
+    /// One command of the session; its value, or what the driver says is wrong.
+    fn ask(&self, command: &str, body: &Value) -> Result<Value, String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        begin(&mut stream, "POST", &format!("{}{command}", self.session), &[], body.to_string().as_bytes());
+        let mut reader = BufReader::new(stream);
+        let (status, headers) = read_head(&mut reader);
+        let length = headers.iter().find(|(name, _)| name == "content-length").unwrap().1.parse().unwrap();
+        let mut answer = vec![0; length];
+        reader.read_exact(&mut answer).unwrap();
+        let mut answer: Value = serde_json::from_slice(&answer).unwrap();
+        match status {
+            200 => Ok(answer["value"].take()),
+            _ => Err(answer["value"]["message"].to_string()),
+        }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser with the session.
-        let _ = self.runtime.block_on(self.client.clone().close());
+        // The driver ends its browser with the session. While a test fails, this must not fail as well.
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+            begin(&mut stream, "DELETE", &self.session, &[], b"");
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-    }
-}
-
-/// A command of the driver that the standard does not have.
-struct Raw {
-    method: &'static str,
-    path: &'static str,
-    body: Option<String>,
-}
-
-impl fmt::Debug for Raw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.path)
-    }
-}
-
-impl WebDriverCompatibleCommand for Raw {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
-    }
-
-    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        (self.method.parse().unwrap(), self.body.clone())
     }
 }
 

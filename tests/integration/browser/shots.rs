@@ -58,7 +58,7 @@ fn every_section_looks_right_and_is_accessible() {
                 }
                 if let Some(folder) = &kept {
                     std::thread::sleep(std::time::Duration::from_millis(1500));
-                    browser.screenshot_to(&Path::new(folder).join(format!("{section}-{form}-{scheme}.png")));
+                    browser.screenshot_to(&Path::new(folder).join(format!("{section}-{form}-{scheme}.webp")));
                 }
             }
         }

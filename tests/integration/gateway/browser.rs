@@ -1,12 +1,13 @@
 //! A real Chromium with a `.p12` file imported into its certificate store, as a person would.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::network::Lan;
+use crate::support::wait_for;
 
 /// Which certificate Chromium shows without asking is a matter of policy, and policies are the machine's. For names below
-/// `home.example` only, and gone with the test.
+/// `example.org` only, and gone with the test.
 struct Policy(PathBuf);
 
 impl Policy {
@@ -14,7 +15,7 @@ impl Policy {
         let folder = Path::new("/etc/chromium/policies/managed");
         std::fs::create_dir_all(folder).ok()?;
         let file = folder.join(format!("watchtower-test-{}.json", std::process::id()));
-        let any = r#"{"AutoSelectCertificateForUrls": ["{\"pattern\":\"https://[*.]home.example\",\"filter\":{}}"]}"#;
+        let any = r#"{"AutoSelectCertificateForUrls": ["{\"pattern\":\"https://[*.]example.org\",\"filter\":{}}"]}"#;
         std::fs::write(&file, any).ok()?;
         Some(Self(file))
     }
@@ -50,22 +51,45 @@ impl Browser {
         Ok(Self { home, _policy: policy })
     }
 
-    /// The page at `url` as it is after a while, where `name` is at `address`.
+    /// The page at `url` as it is once it has loaded, where `name` is at `address`.
     pub fn page(&self, lan: &Lan, name: &str, address: &str, url: &str) -> String {
-        let output = lan
-            .command("timeout")
-            .args(["120", "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-            .args(["--no-first-run", "--disable-background-networking", "--timeout=20000"])
-            .arg(format!("--user-data-dir={}", self.home.path().join("profile").display()))
-            .arg(format!("--host-resolver-rules=MAP {name} {address}"))
-            .args(["--virtual-time-budget=10000", "--dump-dom", url])
-            .env("HOME", self.home.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = self.chromium(lan, name, address).args(["--timeout=60000", "--dump-dom", url]).output().unwrap();
         let page = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!page.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         page
+    }
+
+    /// Waits until the page at `url` has a title with this in it. The web app's live requests never end, so it never has
+    /// loaded either; its title it takes from the API.
+    pub fn wait_for_title(&self, lan: &Lan, name: &str, address: &str, url: &str, title: &str) {
+        let mut browser = self.chromium(lan, name, address);
+        let _running =
+            Running(browser.args(["--remote-debugging-port=9222", url]).stderr(Stdio::null()).spawn().unwrap());
+        let pages =
+            || lan.command("curl").args(["--silent", "http://127.0.0.1:9222/json/list"]).output().unwrap().stdout;
+        wait_for(title, || String::from_utf8_lossy(&pages()).contains(title));
+    }
+
+    fn chromium(&self, lan: &Lan, name: &str, address: &str) -> Command {
+        let mut chromium = lan.command("chromium");
+        chromium
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
+            .arg("--disable-background-networking")
+            .arg(format!("--user-data-dir={}", self.home.path().join("profile").display()))
+            .arg(format!("--host-resolver-rules=MAP {name} {address}"))
+            .env("HOME", self.home.path())
+            .stdin(Stdio::null());
+        chromium
+    }
+}
+
+/// It ends when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

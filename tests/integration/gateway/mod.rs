@@ -19,8 +19,12 @@ use self::nginx::Nginx;
 use crate::owner::{Holder, Owner};
 use crate::support::{CAMERA, Daemon, PATIENCE, skipped, wait_for};
 
-const GATEWAY: &str = include_str!("../../gateway/gateway.conf");
-const FLEET: &str = include_str!("../../gateway/fleet.conf");
+/// As the NixOS modules render them: a gateway with a revocation list and known clients, and the main server before two
+/// cameras.
+const GATEWAY: &str = include_str!("../../nix/golden/full/nix/store/nginx.conf");
+const FLEET: &str = include_str!("../../nix/golden/fleet/nix/store/nginx.conf");
+/// Where systemd shows nginx its secrets.
+const CREDENTIALS: &str = "/run/credentials/nginx.service/watchtower";
 
 /// A camera: a daemon on a Unix socket, and nginx before it on a machine of its own.
 struct Camera {
@@ -37,8 +41,9 @@ impl Camera {
         let socket = folder.path().join("http.sock");
         let cameras = CAMERA.replace("Front door", &format!("The {name} camera"));
         let daemon = Daemon::start_in(folder, &format!("listen = \"unix:{}\"", socket.display()), &cameras);
-        owner.server_for(name, &[&format!("{name}.home.example")]);
-        let mut camera = Self { name, host: lan.host(), nginx: None, daemon, socket };
+        owner.server_for(name, &[&format!("{name}.example.org")]);
+        let address = if name == "front" { "192.168.1.31" } else { "192.168.1.32" };
+        let mut camera = Self { name, host: lan.host(address), nginx: None, daemon, socket };
         camera.open(owner, name);
         camera
     }
@@ -48,20 +53,23 @@ impl Camera {
         self.nginx = None;
         let file = |name: &str| owner.file(name);
         let replaced = [
-            ("/run/watchtower/http.sock", self.socket.clone()),
-            ("/run/credentials/nginx.service/watchtower-server.pem", file(&format!("{certificate}.pem"))),
-            ("/run/credentials/nginx.service/watchtower-server.key", file(&format!("{certificate}.key"))),
-            ("/run/credentials/nginx.service/watchtower-clients-ca.pem", file("ca.pem")),
-            ("/run/credentials/nginx.service/watchtower-clients-crl.pem", file("crl.pem")),
-            ("front.example.org", self.host_name().into()),
+            ("/run/watchtower/http.sock".to_owned(), self.socket.clone()),
+            (format!("{CREDENTIALS}-server.pem"), file(&format!("{certificate}.pem"))),
+            (format!("{CREDENTIALS}-server.key"), file(&format!("{certificate}.key"))),
+            (format!("{CREDENTIALS}-clients-ca.pem"), file("ca.pem")),
+            (format!("{CREDENTIALS}-clients-crl.pem"), file("crl.pem")),
+            ("front.example.org".to_owned(), self.host_name().into()),
         ];
         self.nginx = Some(start(&self.host, GATEWAY, &replaced));
     }
 
     fn host_name(&self) -> String {
-        format!("{}.home.example", self.name)
+        format!("{}.example.org", self.name)
     }
 }
+
+/// The main server's name.
+const MAIN: &str = "cameras.example.org";
 
 /// The owner's main server before two cameras.
 struct MainServer {
@@ -71,28 +79,29 @@ struct MainServer {
 }
 
 impl MainServer {
-    fn start(lan: &Lan, owner: &Owner, front: &Camera, yard: &Camera) -> Self {
-        let host = lan.host();
-        owner.server_for("home", &["home.example"]);
+    fn start(lan: &Lan, owner: &Owner) -> Self {
+        let host = lan.host("192.168.1.30");
+        owner.server_for("home", &[MAIN]);
         let proxy = owner.proxy("home-proxy");
         let file = |name: &str| owner.file(name);
+        std::fs::write(file("index.html"), "<title>All cameras</title>").unwrap();
         let replaced = [
-            ("SERVER.pem", file("home.pem")),
-            ("SERVER.key", file("home.key")),
-            ("PROXY.pem", file("home-proxy.pem")),
-            ("PROXY.key", file("home-proxy.key")),
-            ("CA.pem", file("ca.pem")),
-            ("CRL.pem", file("crl.pem")),
-            ("FRONT", front.host.address.clone().into()),
-            ("YARD", yard.host.address.clone().into()),
+            (format!("{CREDENTIALS}-fleet-server.pem"), file("home.pem")),
+            (format!("{CREDENTIALS}-fleet-server.key"), file("home.key")),
+            (format!("{CREDENTIALS}-fleet-proxy.pem"), file("home-proxy.pem")),
+            (format!("{CREDENTIALS}-fleet-proxy.key"), file("home-proxy.key")),
+            (format!("{CREDENTIALS}-fleet-clients-ca.pem"), file("ca.pem")),
+            (format!("{CREDENTIALS}-fleet-clients-crl.pem"), file("crl.pem")),
+            (format!("{CREDENTIALS}-fleet-cameras-ca.pem"), file("ca.pem")),
+            ("/nix/store/watchtower-fleet-page".to_owned(), owner.file("")),
         ];
         let nginx = start(&host, FLEET, &replaced);
         Self { host, proxy, _nginx: nginx }
     }
 }
 
-fn start(host: &Host, text: &str, replaced: &[(&str, PathBuf)]) -> Nginx {
-    let replaced: Vec<_> = replaced.iter().map(|(name, path)| (*name, path.as_path())).collect();
+fn start(host: &Host, text: &str, replaced: &[(String, PathBuf)]) -> Nginx {
+    let replaced: Vec<_> = replaced.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();
     Nginx::start(host, text, &replaced)
 }
 
@@ -194,6 +203,9 @@ fn strangers_do_not_reach_the_daemon() {
     let (status, _) = desk.ask(Some(&anna), "GET", "/api/status", &["--header", "Host: evil.example"]);
     assert_ne!(status, 200, "a foreign Host in the right connection");
 
+    let outside = ["--interface", network::OUTSIDE];
+    assert_eq!(desk.ask(Some(&anna), "GET", "/api/status", &outside).0, 403, "only the configured addresses");
+
     let address = &camera.host.address;
     let plain = |url: &str| {
         lan.command("curl").args(["--silent", "--max-time", "30", "-w", "\n%{http_code}", url]).output().unwrap()
@@ -228,7 +240,7 @@ fn everybody_is_who_their_certificate_says_whatever_they_send() {
         let (status, body) = desk.ask(Some(&viewer), "POST", "/api/stop", &["--header", forged]);
         assert!(status == 403 && body.contains("needs the role operator"), "{status} {body}");
     }
-    let home = "Origin: https://front.home.example";
+    let home = "Origin: https://front.example.org";
     assert_eq!(desk.ask(Some(&operator), "POST", "/api/stop", &["--header", home]).0, 200);
     assert_eq!(desk.ask(Some(&operator), "POST", "/api/start", &["--header", "Origin: https://evil.example"]).0, 403);
     let (status, body) = desk.ask(Some(&operator), "POST", "/api/config", &["--json", "{\"brightness\": 60}"]);
@@ -241,6 +253,59 @@ fn everybody_is_who_their_certificate_says_whatever_they_send() {
     large.as_file().set_len(1 << 20).unwrap();
     let from = format!("@{}", large.path().display());
     assert_eq!(desk.ask(Some(&admin), "POST", "/api/config", &["--data-binary", &from]).0, 413);
+}
+
+/// The paths in the tables of `api.md`, of a camera and of a recording that there may be.
+fn documented_paths() -> Vec<String> {
+    const API: &str = include_str!("../../../ancillary/docs/api.md");
+    let mut paths = Vec::new();
+    for row in API.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let Some((request, _)) = row.split_once("` | ") else { continue };
+        let Some((method, path)) = request.rsplit_once(' ') else { continue };
+        if !["GET", "POST", "PATCH", "DELETE"].iter().any(|known| method.starts_with(known)) {
+            continue;
+        }
+        let path = path.split('?').next().unwrap_or_default();
+        let path = path.replace("DAY", "2026-03-01").replace("TIME", "12.25.43").replace("NAME", "front");
+        match path.strip_prefix('/') {
+            Some(_) => paths.push(path),
+            None => paths.extend([format!("/{path}"), format!("/cameras/front/{path}")]),
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+#[test]
+fn what_is_documented_passes_and_so_does_the_web_app() {
+    let Some(lan) = lan() else { return };
+    let owner = Owner::new();
+    let anna = owner.client("anna", Role::Viewer);
+    let camera = Camera::start(&lan, &owner, "front");
+    let desk = Desk::before(&lan, &owner, &camera);
+    let paths = documented_paths();
+    assert!(paths.len() > 20 && paths.iter().any(|path| path == "/cameras/front/mjpeg"), "{paths:?}");
+    let mut curl = desk.curl(Some(&anna), &paths[0]);
+    curl.arg("--head").args(paths[1..].iter().map(|path| format!("https://{}{path}", desk.name)));
+    let Output { stdout, stderr, .. } = curl.output().unwrap();
+    let said = String::from_utf8_lossy(&stdout).to_lowercase();
+    let heads: Vec<&str> = said.split("http/2 ").skip(1).collect();
+    assert_eq!(heads.len(), paths.len(), "{said}{}", String::from_utf8_lossy(&stderr));
+    for (path, head) in paths.iter().zip(heads) {
+        // nginx's own refusal is a page, the daemon's is not.
+        assert!(!(head.starts_with("404") && head.contains("text/html")), "{path} does not pass: {head}");
+    }
+    let (_, page) = desk.get(&anna, "/");
+    let links: Vec<&str> = ["href=\"", "src=\""]
+        .iter()
+        .flat_map(|attribute| page.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()))
+        .filter(|link| !link.is_empty() && !link.starts_with(['#', 'h']))
+        .collect();
+    assert!(links.len() >= 2, "{page}");
+    for link in links {
+        assert_eq!(desk.get(&anna, &format!("/cameras/front/{link}")).0, 200, "{link}");
+    }
 }
 
 /// Reads a live stream's next picture; answers how long it was on its way.
@@ -309,7 +374,7 @@ fn live_pictures_pass_while_they_are_live_and_slow_clients_hold_nobody_up() {
         .spawn()
         .unwrap();
     let mut half = hesitant.stdin.take().unwrap();
-    half.write_all(b"GET /api/status HTTP/1.1\r\nHost: front.home.example\r\nX-A").unwrap();
+    half.write_all(b"GET /api/status HTTP/1.1\r\nHost: front.example.org\r\nX-A").unwrap();
     let begun = Instant::now();
     let _blind = Watching::start(desk.curl(Some(&anna), "/mjpeg"));
 
@@ -351,10 +416,11 @@ fn the_main_server_passes_on_who_asks_to_the_camera_that_is_meant() {
     let owner = Owner::new();
     let [anna, ben] = [owner.client("anna", Role::Admin), owner.client("ben", Role::Viewer)];
     let (front, mut yard) = (Camera::start(&lan, &owner, "front"), Camera::start(&lan, &owner, "yard"));
-    let main = MainServer::start(&lan, &owner, &front, &yard);
-    let desk = Desk { lan: &lan, owner: &owner, name: "home.example".into(), address: main.host.address.clone() };
+    let main = MainServer::start(&lan, &owner);
+    let desk = Desk { lan: &lan, owner: &owner, name: MAIN.into(), address: main.host.address.clone() };
 
-    for prefix in ["/front", "/yard", "/front/cameras/front"] {
+    assert!(desk.get(&ben, "/").1.contains("All cameras"));
+    for prefix in ["/front", "/yard", "/camera0", "/front/cameras/front"] {
         assert_eq!(desk.identity(&anna, prefix, &[]), ("anna".into(), "admin".into()), "{prefix}");
         let forged = format!("X-Forwarded-Client-Cert: {}", anna.escaped);
         assert_eq!(desk.identity(&ben, prefix, &["--header", &forged]), ("ben".into(), "viewer".into()), "{prefix}");
@@ -364,7 +430,7 @@ fn the_main_server_passes_on_who_asks_to_the_camera_that_is_meant() {
         assert!(status == 200 && body.contains(label), "{body}");
     }
     assert_eq!(desk.ask(Some(&ben), "POST", "/front/api/stop", &[]).0, 403);
-    let home = ["--header", "Origin: https://home.example"];
+    let home = ["--header", "Origin: https://cameras.example.org"];
     assert_eq!(desk.ask(Some(&anna), "POST", "/front/api/stop", &home).0, 200, "its page may change something");
     assert_eq!(desk.ask(Some(&anna), "POST", "/yard/api/stop", &["--header", "Origin: https://evil.example"]).0, 403);
     assert_eq!(desk.ask(None, "GET", "/front/api/status", &[]).0, 400);
@@ -392,9 +458,9 @@ fn chromium_uses_both_kinds_of_bundle_through_the_gateway_and_the_main_server() 
     let owner = Owner::new();
     owner.client("anna", Role::Operator);
     let bundles = owner.pki().bundle("anna", "correct horse").unwrap();
-    let (front, yard) = (Camera::start(&lan, &owner, "front"), Camera::start(&lan, &owner, "yard"));
-    let main = MainServer::start(&lan, &owner, &front, &yard);
-    let places = [("front.home.example", &front.host.address, ""), ("home.example", &main.host.address, "/front")];
+    let front = Camera::start(&lan, &owner, "front");
+    let main = MainServer::start(&lan, &owner);
+    let places = [("front.example.org", &front.host.address, ""), (MAIN, &main.host.address, "/front")];
     for (bundle, (name, address, prefix)) in bundles.iter().zip(places) {
         let browser = match Browser::new(&owner.file("ca.pem"), bundle, "correct horse") {
             Ok(browser) => browser,
@@ -403,7 +469,7 @@ fn chromium_uses_both_kinds_of_bundle_through_the_gateway_and_the_main_server() 
         let page = |path: &str| browser.page(&lan, name, address, &format!("https://{name}{prefix}{path}"));
         let me = page("/api/identity");
         assert!(me.contains(r#""name":"anna","role":"operator""#), "{name}: {me}");
-        let app = page("/");
-        assert!(app.contains("The front camera"), "{name}: the web app's own requests come through: {app}");
+        // The web app's own requests come through.
+        browser.wait_for_title(&lan, name, address, &format!("https://{name}{prefix}/"), "The front camera");
     }
 }

@@ -3,10 +3,14 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Where whoever looks is sitting.
+const DESK: &str = "192.168.1.1";
+/// The desk's other address, of a network that the cameras can reach and do not know.
+pub const OUTSIDE: &str = "10.0.0.1";
+
 /// A switch, and the desk of whoever looks. It goes when dropped.
 pub struct Lan {
     namespace: String,
-    hosts: AtomicU32,
 }
 
 /// A machine on it. It goes when dropped.
@@ -25,9 +29,10 @@ impl Lan {
         if !made.is_ok_and(|made| made.status.success()) {
             return None;
         }
-        let lan = Self { namespace, hosts: AtomicU32::new(1) };
+        let lan = Self { namespace };
         lan.ip("link add br0 type bridge");
-        lan.ip("addr add 10.77.0.1/24 dev br0");
+        lan.ip(&format!("addr add {DESK}/24 dev br0"));
+        lan.ip(&format!("addr add {OUTSIDE}/24 dev br0"));
         lan.ip("link set br0 up");
         lan.ip("link set lo up");
         Some(lan)
@@ -37,18 +42,20 @@ impl Lan {
         ip(&self.namespace, args);
     }
 
-    pub fn host(&self) -> Host {
-        let n = self.hosts.fetch_add(1, Ordering::Relaxed) + 1;
+    /// A machine with this address, one of 192.168.1.0/24.
+    pub fn host(&self, address: &str) -> Host {
+        let n = address.rsplit('.').next().expect("an address");
         let namespace = format!("{}-{n}", self.namespace);
         let made = Command::new("ip").args(["netns", "add", &namespace]).status().unwrap();
         assert!(made.success(), "{namespace}");
-        let host = Host { namespace, address: format!("10.77.0.{n}") };
+        let host = Host { namespace, address: address.to_owned() };
         self.ip(&format!("link add v{n} type veth peer name eth0 netns {}", host.namespace));
         self.ip(&format!("link set v{n} master br0"));
         self.ip(&format!("link set v{n} up"));
         ip(&host.namespace, &format!("addr add {}/24 dev eth0", host.address));
         ip(&host.namespace, "link set eth0 up");
         ip(&host.namespace, "link set lo up");
+        ip(&host.namespace, "route add 10.0.0.0/24 dev eth0");
         host
     }
 

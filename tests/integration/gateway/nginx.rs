@@ -40,6 +40,15 @@ impl Nginx {
             assert!(text.contains(name), "the configuration has no {name}");
             text = text.replace(name, path.to_str().unwrap());
         }
+        // What nixpkgs adds to every configuration is in Debian's package too.
+        let etc = program.with_file_name("root/etc/nginx");
+        for (nixpkgs, debian) in [
+            ("/nix/store/mailcap/etc/nginx/mime.types", "mime.types"),
+            ("/nix/store/nginx/conf/fastcgi.conf", "fastcgi.conf"),
+            ("/nix/store/nginx/conf/uwsgi_params", "uwsgi_params"),
+        ] {
+            text = text.replace(nixpkgs, etc.join(debian).to_str().unwrap());
+        }
         let text = text
             .replace("/run/nginx/nginx.pid", folder.path().join("pid").to_str().unwrap())
             .replace("http {", "http {\ninclude temporary.conf;");
