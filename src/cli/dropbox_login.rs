@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::CliError;
-use crate::upload::dropbox::API_URL;
+use crate::config::DropboxConfig;
 use crate::upload::dropbox::login::Login;
 
 /// Arguments of `dropbox-login`.
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     /// Where Dropbox's API is, for those who reach it by another way
-    #[arg(long, value_name = "URL", default_value = API_URL)]
+    #[arg(long, value_name = "URL", default_value = DropboxConfig::API_URL)]
     api_url: String,
     /// Certification authorities (PEM) to trust besides the system's
     #[arg(long, value_name = "CA.pem")]

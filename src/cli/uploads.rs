@@ -1,10 +1,10 @@
 //! Uploads as the daemon runs them: keys, spool and stores of a configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::CliError;
-use crate::config::{CameraConfig, CameraUpload, Config, Destination, DropboxAuth, DropboxConfig, S3Config};
+use crate::config::{CameraConfig, CameraUpload, Config, Destination, DropboxConfig, S3Config};
 use crate::pipeline::{self, Sink};
 use crate::upload::seal::PublicKey;
 use crate::upload::spool::Spool;
@@ -50,33 +50,28 @@ impl Started {
 
 fn stores(config: &Config) -> Result<Vec<Store>, CliError> {
     let mut stores = Vec::new();
+    let ca_file = || config.upload.ca_file.clone();
     if let Some(config) = &config.upload.dropbox {
-        let remote = dropbox::Dropbox::new(dropbox_options(config))
+        let remote = dropbox::Dropbox::new(dropbox_options(config, ca_file()))
             .map_err(|reason| CliError::Config(format!("upload.dropbox: {reason}")))?;
         stores.push(Store { destination: Destination::Dropbox, limits: config.limits, remote: Box::new(remote) });
     }
     if let Some(config) = &config.upload.s3 {
-        let remote =
-            s3::S3::new(s3_options(config)).map_err(|reason| CliError::Config(format!("upload.s3: {reason}")))?;
+        let remote = s3::S3::new(s3_options(config, ca_file()))
+            .map_err(|reason| CliError::Config(format!("upload.s3: {reason}")))?;
         stores.push(Store { destination: Destination::S3, limits: config.limits, remote: Box::new(remote) });
     }
     Ok(stores)
 }
 
-fn dropbox_options(config: &DropboxConfig) -> dropbox::Options {
-    let auth = match config.auth.clone() {
-        DropboxAuth::Refresh { app_key, refresh_token_file, app_secret_file } => {
-            dropbox::Auth::Refresh { app_key, refresh_token_file, app_secret_file }
-        }
-        DropboxAuth::Token { token_file } => dropbox::Auth::Token { token_file },
-    };
-    let (api_url, content_url) = (config.api_url.clone(), config.content_url.clone());
-    dropbox::Options { api_url, content_url, ..dropbox::Options::new(auth) }
+fn dropbox_options(config: &DropboxConfig, ca_file: Option<PathBuf>) -> dropbox::Options {
+    let DropboxConfig { auth, api_url, content_url, limits: _ } = config.clone();
+    dropbox::Options { api_url, content_url, ca_file, ..dropbox::Options::new(auth) }
 }
 
-fn s3_options(config: &S3Config) -> s3::Options {
+fn s3_options(config: &S3Config, ca_file: Option<PathBuf>) -> s3::Options {
     let S3Config { endpoint, region, bucket, prefix, access_key_file, secret_key_file, limits: _ } = config.clone();
-    s3::Options { endpoint, region, bucket, prefix, access_key_file, secret_key_file, ca_file: None, stall: STALL }
+    s3::Options { endpoint, region, bucket, prefix, access_key_file, secret_key_file, ca_file, stall: STALL }
 }
 
 fn key(camera: &CameraConfig, upload: &CameraUpload) -> Result<Option<PublicKey>, CliError> {

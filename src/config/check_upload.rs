@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::check::Check;
 use super::fault;
 use super::file::{CameraUploadTable, DropboxTable, Field, FileTable, S3Table, UploadTable};
-use super::value::{base_url, upload_folder, whole};
+use super::value::{base_url, confidential_url, upload_folder, whole};
 use super::{
     CameraConfig, CameraUpload, DropboxAuth, DropboxConfig, FILE_CHUNK_KB, Limits, S3Config, UploadConfig, bytes,
 };
@@ -31,6 +31,7 @@ impl Check<'_, '_> {
                     bytes => Ok(bytes),
                 }
             }),
+            ca_file: self.file("upload.ca_file", &table.ca_file),
             dropbox: table.dropbox.as_ref().map(|table| self.dropbox(table)),
             s3: table.s3.as_ref().map(|table| self.s3(table)),
         }
@@ -77,9 +78,10 @@ impl Check<'_, '_> {
         };
         let default = DropboxConfig::new(auth);
         DropboxConfig {
-            api_url: self.field("upload.dropbox.api_url", &table.api_url, default.api_url, |url| base_url(url)),
-            content_url: self
-                .field("upload.dropbox.content_url", &table.content_url, default.content_url, |url| base_url(url)),
+            api_url: self.field("upload.dropbox.api_url", &table.api_url, default.api_url, |url| confidential_url(url)),
+            content_url: self.field("upload.dropbox.content_url", &table.content_url, default.content_url, |url| {
+                confidential_url(url)
+            }),
             limits: self.limits(TABLE, &table.max_kb_s, &table.max_day),
             auth: default.auth,
         }

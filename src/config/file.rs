@@ -62,6 +62,7 @@ pub(super) struct ListenTlsTable {
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct UploadTable {
     pub max_spool: Field<String>,
+    pub ca_file: Field<String>,
     pub dropbox: Option<Spanned<DropboxTable>>,
     pub s3: Option<Spanned<S3Table>>,
 }

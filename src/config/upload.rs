@@ -14,6 +14,8 @@ pub const FILE_CHUNK_KB: std::ops::RangeInclusive<u32> = 64..=65_536;
 pub struct UploadConfig {
     /// What waits takes at most this much of the disk.
     pub max_spool_bytes: u64,
+    /// Certification authorities (PEM) to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
     /// Dropbox.
     pub dropbox: Option<DropboxConfig>,
     /// A store that speaks S3.
@@ -22,7 +24,7 @@ pub struct UploadConfig {
 
 impl Default for UploadConfig {
     fn default() -> Self {
-        Self { max_spool_bytes: 1_000_000_000, dropbox: None, s3: None }
+        Self { max_spool_bytes: 1_000_000_000, ca_file: None, dropbox: None, s3: None }
     }
 }
 

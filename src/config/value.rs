@@ -156,6 +156,18 @@ pub fn base_url(url: &str) -> Result<String, String> {
     }
 }
 
+/// As [`base_url`], for what is told secrets: in clear to this machine only, for a proxy.
+pub fn confidential_url(url: &str) -> Result<String, String> {
+    let url = base_url(url)?;
+    let here = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+    let after =
+        |here: &&str| url.strip_prefix(*here).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']));
+    if url.starts_with("http://") && !here.iter().any(after) {
+        return Err("must begin with https://, so that nobody on the way reads along".to_owned());
+    }
+    Ok(url)
+}
+
 /// A camera's folder in a store: its label, as far as the stores and the file systems that it may be downloaded to take it.
 pub fn upload_folder(camera: &CameraConfig) -> String {
     let kept = |c: char| if c.is_control() || "/\\:*?\"<>|".contains(c) { '-' } else { c };

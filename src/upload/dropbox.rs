@@ -22,13 +22,9 @@ use tokio::runtime::Runtime;
 use super::https::{self, Https};
 use super::remote::{Put, PutError, Remote, Stored};
 use super::suffix;
+use crate::config::{DropboxAuth, DropboxConfig};
 use answer::Verdict;
 use token::Tokens;
-
-/// Where the API is, unless an owner says otherwise.
-pub const API_URL: &str = "https://api.dropboxapi.com";
-/// Where files go, unless an owner says otherwise.
-pub const CONTENT_URL: &str = "https://content.dropboxapi.com";
 
 /// Blocks of the hash that Dropbox computes of a file.
 const HASH_BLOCK_BYTES: usize = 4 << 20;
@@ -36,8 +32,8 @@ const HASH_BLOCK_BYTES: usize = 4 << 20;
 /// What it takes to use an account.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How we are let in.
-    pub auth: Auth,
+    /// How we are let in. Secrets are read from their files whenever they are needed, so a new one counts without a restart.
+    pub auth: DropboxAuth,
     /// `https://HOST`: tokens are got there.
     pub api_url: String,
     /// `https://HOST`: files go there.
@@ -50,34 +46,15 @@ pub struct Options {
 
 impl Options {
     /// Dropbox itself.
-    pub fn new(auth: Auth) -> Self {
+    pub fn new(auth: DropboxAuth) -> Self {
         Self {
             auth,
-            api_url: API_URL.to_owned(),
-            content_url: CONTENT_URL.to_owned(),
+            api_url: DropboxConfig::API_URL.to_owned(),
+            content_url: DropboxConfig::CONTENT_URL.to_owned(),
             ca_file: None,
             stall: Duration::from_secs(120),
         }
     }
-}
-
-/// How we are let in. Secrets are read from their files whenever they are needed, so a new one counts without a restart.
-#[derive(Clone, Debug)]
-pub enum Auth {
-    /// OAuth 2: short-lived access tokens, got by a refresh token.
-    Refresh {
-        /// Of the owner's own app.
-        app_key: String,
-        /// As `watchtower dropbox-login` writes it.
-        refresh_token_file: PathBuf,
-        /// Not needed for a refresh token of `dropbox-login`.
-        app_secret_file: Option<PathBuf>,
-    },
-    /// An access token as 1.x had it.
-    Token {
-        /// Holds the token.
-        token_file: PathBuf,
-    },
 }
 
 /// An account.
@@ -223,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_url_that_shows_secrets_is_refused() {
-        let auth = Auth::Token { token_file: "/nowhere".into() };
+        let auth = DropboxAuth::Token { token_file: "/nowhere".into() };
         let options = Options { content_url: "http://example.org".to_owned(), ..Options::new(auth) };
         assert!(Dropbox::new(options).unwrap_err().contains("https://"));
     }

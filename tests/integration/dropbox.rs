@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use watchtower::upload::dropbox::{Auth, Dropbox, Options};
+use watchtower::config::DropboxAuth as Auth;
+use watchtower::upload::dropbox::{Dropbox, Options};
 use watchtower::upload::remote::{Put, PutError, Remote, Stored};
 
 use crate::support::dropbox::{APP_KEY, APP_SECRET, DropboxServer, Fault, REFRESH_TOKEN, Seen};

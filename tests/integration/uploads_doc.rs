@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use watchtower::upload::dropbox::{Auth, Dropbox, Options};
+use watchtower::config::DropboxAuth as Auth;
+use watchtower::upload::dropbox::{Dropbox, Options};
 use watchtower::upload::remote::{Put, Remote};
 use watchtower::upload::seal::PublicKey;
 

@@ -215,8 +215,10 @@ fn upload() -> impl Strategy<Value = UploadConfig> {
         secret_key_file: "/etc/key".into(),
         limits: Limits::default(),
     });
-    (200..5000u64, option::of(dropbox), option::of(s3)).prop_map(|(mb, dropbox, s3)| UploadConfig {
+    let ca_file = option::of(Just("/etc/ca.pem".into()));
+    (200..5000u64, ca_file, option::of(dropbox), option::of(s3)).prop_map(|(mb, ca_file, dropbox, s3)| UploadConfig {
         max_spool_bytes: mb * 1_000_000,
+        ca_file,
         dropbox,
         s3,
     })
@@ -270,6 +272,7 @@ fn written_limits(limits: &Limits) -> String {
 
 fn written_upload(upload: &UploadConfig) -> String {
     let mut text = format!("[upload]\nmax_spool = '{} MB'\n", upload.max_spool_bytes / 1_000_000);
+    text += &upload.ca_file.as_ref().map_or(String::new(), |file| format!("ca_file = '{}'\n", file.display()));
     if let Some(DropboxConfig { auth, api_url, content_url, limits }) = &upload.dropbox {
         text += &format!("[upload.dropbox]\napi_url = '{api_url}'\ncontent_url = '{content_url}/'\n");
         text += &written_limits(limits);

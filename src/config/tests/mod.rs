@@ -199,6 +199,10 @@ fn uploads_have_somewhere_to_go_and_a_way_in() {
             "write https://HOST",
         ),
         (
+            "[upload.dropbox]\ntoken_file='t'\ncontent_url='http://proxy:80'\n[cameras.front]\nsource='pattern'\n",
+            "upload.dropbox.content_url = 'http://proxy:80': must begin with https://",
+        ),
+        (
             "[upload.s3]\nendpoint='http://h'\nbucket='b'\naccess_key_file='i'\n[cameras.front]\nsource='pattern'\n",
             "upload.s3.secret_key_file: is missing: for example",
         ),

@@ -12,7 +12,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
-use super::{Auth, answer};
+use super::answer;
+use crate::config::DropboxAuth;
 use crate::upload::https;
 use crate::upload::remote::PutError;
 
@@ -21,7 +22,7 @@ const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
 /// What was got from the files or from Dropbox.
 pub(super) struct Tokens {
-    auth: Auth,
+    auth: DropboxAuth,
     url: Url,
     stall: Duration,
     access: Option<Access>,
@@ -53,7 +54,7 @@ pub(super) struct Grant {
 }
 
 impl Tokens {
-    pub(super) fn new(auth: Auth, url: Url, stall: Duration) -> Self {
+    pub(super) fn new(auth: DropboxAuth, url: Url, stall: Duration) -> Self {
         Self { auth, url, stall, access: None, secrets: Vec::new() }
     }
 
@@ -77,17 +78,19 @@ impl Tokens {
     pub(super) fn forget(&mut self) -> bool {
         let old = self.access.take();
         match &self.auth {
-            Auth::Refresh { .. } => true,
+            DropboxAuth::Refresh { .. } => true,
             // The owner may have put a new one there.
-            Auth::Token { token_file } => secret(token_file).is_ok_and(|new| old.is_some_and(|old| old.token != new)),
+            DropboxAuth::Token { token_file } => {
+                secret(token_file).is_ok_and(|new| old.is_some_and(|old| old.token != new))
+            }
         }
     }
 
     /// The remedy for a token that Dropbox refuses.
     pub(super) fn refused(&self, tag: &str) -> String {
         match &self.auth {
-            Auth::Refresh { .. } => format!("Dropbox refuses a new access token ({tag}): {LOGIN}"),
-            Auth::Token { token_file } => format!(
+            DropboxAuth::Refresh { .. } => format!("Dropbox refuses a new access token ({tag}): {LOGIN}"),
+            DropboxAuth::Token { token_file } => format!(
                 "Dropbox does not accept the token in {} ({tag}); it issues no lasting ones any more: {LOGIN}, and use \
                  refresh_token_file",
                 token_file.display()
@@ -109,10 +112,10 @@ impl Tokens {
         let account = |cause| PutError::Account { cause };
         self.secrets.clear();
         let (app_key, refresh_token_file, app_secret_file) = match &self.auth {
-            Auth::Refresh { app_key, refresh_token_file, app_secret_file } => {
+            DropboxAuth::Refresh { app_key, refresh_token_file, app_secret_file } => {
                 (app_key, refresh_token_file, app_secret_file)
             }
-            Auth::Token { token_file } => {
+            DropboxAuth::Token { token_file } => {
                 let token = secret(token_file).map_err(account)?;
                 self.secrets.push(token.clone());
                 return Ok(Access { token, until: None });
