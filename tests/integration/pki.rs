@@ -226,7 +226,8 @@ fn a_password_is_asked_for_twice_and_never_shown() {
         typed("anna", &[("Password for the .p12 files of anna: ", "open sesame"), ("Again: ", "open sesame")]);
     assert!(done && !said.contains("sesame"), "{said}");
     good(&["pkcs12", "-in", &pki.file("anna.p12"), "-passin", "pass:open sesame", "-nodes"]);
-    let (done, said) = typed("ben", &[("of ben: ", "open sesame"), ("Again: ", "open sesam")]);
+    let (done, said) =
+        typed("ben", &[("Password for the .p12 files of ben: ", "open sesame"), ("Again: ", "open sesam")]);
     assert!(!done && said.contains("the two passwords differ"), "{said}");
     assert!(!pki.dir().join("ben.key").exists());
     // Where nobody can be asked, another way is named.

@@ -44,7 +44,7 @@ def main():
                 typed = answer.encode()
                 if answer.startswith("!"):
                     typed = subprocess.run(answer[1:], shell=True, input=seen, capture_output=True, check=True).stdout.strip()
-                if b"phrase" in question:
+                if any(secret in question for secret in (b"phrase", b"Password", b"Again")):
                     wait_for_silence(terminal)
                 os.write(terminal, typed + b"\n")
     sys.stdout.buffer.write(seen)

@@ -62,7 +62,12 @@ fn a_zone_that_is_drawn_silences_what_moves_in_it() {
     // The walker comes by and is seen, and nothing is recorded that was not before.
     wait_for("the end of what was recorded before", || daemon.get("/api/cameras").json()[0]["recording"] == false);
     let before = recorded();
-    browser.wait("document.querySelector('.cells') && [...document.querySelector('.cells').getContext('2d').getImageData(0, 0, document.querySelector('.cells').width, document.querySelector('.cells').height).data].filter(Boolean).length > 200");
+    browser.wait(
+        "(() => { const cells = document.querySelector('.cells'); if (!cells?.width) return false; \
+         const copy = document.createElement('canvas'); copy.width = cells.width; copy.height = cells.height; \
+         const context = copy.getContext('2d', { willReadFrequently: true }); context.drawImage(cells, 0, 0); \
+         return context.getImageData(0, 0, copy.width, copy.height).data.filter(Boolean).length > 200; })()",
+    );
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert_eq!(recorded(), before, "the zone keeps it out");
 

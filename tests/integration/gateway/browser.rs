@@ -53,10 +53,18 @@ impl Browser {
 
     /// The page at `url` as it is once it has loaded, where `name` is at `address`.
     pub fn page(&self, lan: &Lan, name: &str, address: &str, url: &str) -> String {
-        let output = self.chromium(lan, name, address).args(["--timeout=60000", "--dump-dom", url]).output().unwrap();
-        let page = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(!page.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        page
+        for attempt in 1.. {
+            let asked =
+                self.chromium(lan, name, address).args(["--timeout=60000", "--dump-dom", url]).output().unwrap();
+            let (page, said) = (String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+            // The namespace's interfaces have only just come up, and Chromium gives up a load during which one does.
+            if page.is_empty() && said.contains("ERR_NETWORK_CHANGED") && attempt < 5 {
+                continue;
+            }
+            assert!(!page.is_empty(), "{said}");
+            return page.into_owned();
+        }
+        unreachable!("the last attempt returns or panics")
     }
 
     /// Waits until the page at `url` has a title with this in it. The web app's live requests never end, so it never has
