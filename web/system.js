@@ -111,7 +111,7 @@ function listed(each, at) {
 
 const rows = (object) => Object.entries(object).flatMap(([key, value]) => {
 	if (value === null || value === undefined || key === "status") return [];
-	if (typeof value === "object") return Array.isArray(value) ? value.flatMap((each, at) => (typeof each === "object" ? listed(each, at) : [[words(key), shown(key, each)]])) : rows(value);
+	if (typeof value === "object") return Array.isArray(value) ? value.flatMap((each, at) => (typeof each === "object" ? listed(each, at) : [[words(key), shown(key, each)]])) : rows(value).map(([word, own]) => [`${words(key)} ${word.toLowerCase()}`, own]);
 	return [[words(key.replace(/_(bytes|s|c|celsius|kbit|percent)$/, "")), shown(key, value)]];
 });
 
@@ -126,7 +126,7 @@ function shown(key, value) {
 		return String(Math.round(value * 100) / 100);
 	}
 	if (/^\d{4}-\d\d-\d\dT/.test(value)) return `${value.slice(0, 10)} ${value.slice(11, 16)}${until(key, value)}`;
-	// A word of the interface; anything else is said as it is.
+	// A word of the interface.
 	return /^[a-z][a-z_-]*$/.test(value) ? words(value) : String(value);
 }
 

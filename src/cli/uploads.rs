@@ -17,7 +17,8 @@ const STALL: std::time::Duration = std::time::Duration::from_secs(120);
 /// The sinks of the cameras that upload, by camera, and what sends their files.
 pub(super) struct Started {
     pub(super) uploads: Arc<Uploads>,
-    keys: Vec<(String, Option<PublicKey>)>,
+    /// By camera. Without a key in clear; the cause where the key is not there, and then nothing goes up.
+    keys: Vec<(String, Result<Option<PublicKey>, String>)>,
 }
 
 /// Opens the spool and starts sending what the last run left; `None` where nothing is configured.
@@ -43,8 +44,16 @@ pub(super) fn start(config: &Config) -> Result<Option<Started>, CliError> {
 impl Started {
     /// What a camera's pipeline feeds, where it uploads.
     pub(super) fn sink(&self, camera: &CameraConfig) -> Option<Sink> {
-        let key = self.keys.iter().find(|(name, _)| *name == camera.name)?.1.clone();
-        Some(pipeline::upload::sink(camera, camera.upload.as_ref()?, key, &self.uploads))
+        let upload = camera.upload.as_ref()?;
+        Some(match self.keys.iter().find(|(name, _)| *name == camera.name)?.1.clone() {
+            Ok(key) => pipeline::upload::sink(camera, upload, key, &self.uploads),
+            Err(cause) => Sink {
+                name: "upload",
+                stream: upload.stream.clone(),
+                follow: Box::new(|_| {}),
+                fault: Box::new(move || Some(cause.clone())),
+            },
+        })
     }
 }
 
@@ -74,17 +83,22 @@ fn s3_options(config: &S3Config, ca_file: Option<PathBuf>) -> s3::Options {
     s3::Options { endpoint, region, bucket, prefix, access_key_file, secret_key_file, ca_file, stall: STALL }
 }
 
-fn key(camera: &CameraConfig, upload: &CameraUpload) -> Result<Option<PublicKey>, CliError> {
+/// A file that is not there, or has nothing in it yet, does not keep the camera from recording.
+fn key(camera: &CameraConfig, upload: &CameraUpload) -> Result<Result<Option<PublicKey>, String>, CliError> {
     let Some(path) = &upload.public_key_path else {
         tracing::warn!(
             camera = camera.name,
             "uploads are in clear: whoever gets into the store sees them; public_key_path seals them"
         );
-        return Ok(None);
+        return Ok(Ok(None));
     };
-    read_key(path).map(Some).map_err(|reason| {
-        CliError::Config(format!("cameras.{}.upload.public_key_path: {} {reason}", camera.name, path.display()))
-    })
+    let about = |reason| format!("cameras.{}.upload.public_key_path: {} {reason}", camera.name, path.display());
+    if std::fs::read_to_string(path).map_or(true, |text| text.trim().is_empty()) {
+        let error = about("cannot be read or is empty: nothing is uploaded until it is there at a start".to_owned());
+        tracing::error!("{error}");
+        return Ok(Err("nothing is uploaded: the public key is not there".to_owned()));
+    }
+    read_key(path).map(|key| Ok(Some(key))).map_err(|reason| CliError::Config(about(reason)))
 }
 
 /// The key in a file, or what is wrong with it: the text continues "FILE …".

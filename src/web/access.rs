@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, USER_AGENT,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::{Authority, Uri};
@@ -175,7 +175,9 @@ fn is_same_site(headers: &HeaderMap, transport: &Transport) -> bool {
         return sites.all(|site| site == "same-origin" || site == "none");
     }
     if !headers.contains_key(ORIGIN) {
-        return true;
+        // Over plain HTTP, or from an old browser, an <img> of another site comes without any of these; no page can make it
+        // come under another name than a browser's.
+        return !headers.get_all(USER_AGENT).iter().any(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
     }
     // Browsers older than Sec-Fetch-Site: the origin must be the host that the browser asked for.
     let (Some(origin), Some(host)) = (only(headers, &ORIGIN), public_host(headers, transport)) else { return false };
@@ -243,6 +245,8 @@ mod tests {
     fn a_browser_may_change_things_only_from_our_own_page() {
         let network = |pairs: &[(&'static str, &'static str)]| is_same_site(&headers(pairs), &Transport::Network);
         assert!(network(&[]), "command-line clients send neither header");
+        assert!(network(&[("user-agent", "curl/8.5.0")]));
+        assert!(!network(&[("user-agent", "Mozilla/5.0 (X11; Linux x86_64)")]), "a picture in another site's page");
         assert!(network(&[("sec-fetch-site", "same-origin")]));
         assert!(network(&[("sec-fetch-site", "none")]));
         assert!(!network(&[("sec-fetch-site", "same-site")]));

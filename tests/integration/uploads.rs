@@ -303,6 +303,18 @@ fn a_key_that_cannot_seal_ends_with_78() {
 }
 
 #[test]
+fn a_key_that_is_not_there_stops_uploads_and_not_the_camera() {
+    let config = "[storage]\npath = \"data\"\n[web]\nlisten = \"127.0.0.1:0\"\n[upload.dropbox]\ntoken_file = \"token\"\n[cameras.front]\nsource = \"pattern\"\n\
+                  [cameras.front.upload]\npublic_key_path = \"missing.pem\"\n";
+    let daemon = Daemon::configured(fast_folder(), config, &[]);
+    daemon.wait_for_pictures();
+    assert_eq!(daemon.get("/api/record").status, 204);
+    wait_for("a recording", || !daemon.get("/api/recordings").json().as_array().unwrap().is_empty());
+    let camera = daemon.get("/api/cameras").json()[0].clone();
+    assert!(camera["cause"].as_str().is_some_and(|cause| cause.contains("public key")), "{camera}");
+}
+
+#[test]
 fn through_faults_and_kills_every_file_arrives_once() {
     let runs: usize = std::env::var("WATCHTOWER_UPLOAD_RUNS").map_or(10, |runs| runs.parse().unwrap());
     let begun = Instant::now();
