@@ -15,7 +15,7 @@ use crate::upload::dropbox::login::Login;
 #[derive(Debug, clap::Args)]
 #[command(after_help = HOW)]
 pub struct Args {
-    /// The app's key, from its page at https://www.dropbox.com/developers/apps [default: ask for it]
+    /// The app's key, from its page at dropbox.com/developers/apps [default: ask for it]
     #[arg(long, value_name = "KEY")]
     app_key: Option<String>,
     /// Where the refresh token goes: the configuration's refresh_token_file. Only its owner may read it
