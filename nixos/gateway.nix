@@ -66,7 +66,7 @@ in
       type = types.nullOr types.str;
       default = null;
       example = "/var/lib/watchtower-tls/clients-crl.pem";
-      description = "The CA's revocation list. Once set it has to be there: without it nginx does not start. After a change: `systemctl restart nginx`.";
+      description = "The CA's revocation list, which the images for the Raspberry Pi set. Once set it has to be there: without it nginx fails to start. After a change: `systemctl restart nginx`.";
     };
     allow = mkOption {
       type = types.listOf types.str;
@@ -152,7 +152,8 @@ in
       # Certificates have dates: a Pi that boots in 1970 would refuse everybody.
       after = [ "time-set.target" ];
       wants = [ "time-set.target" ];
-      # Until the certificates have been brought, there is nothing to serve.
+      # Until the certificates have been brought, there is nothing to serve. A revocation list that is missing is not passed over
+      # like that: the unit fails for want of its credential, and says so.
       unitConfig.ConditionPathExists = [
         cfg.certificate
         cfg.certificateKey

@@ -5,7 +5,9 @@
   lib,
   stdenv,
   cmake,
+  ffmpeg-headless,
   nasm,
+  python3,
   rustPlatform,
 }:
 let
@@ -46,7 +48,14 @@ craneLib.buildPackage (with' {
   # The tests are a check of their own.
   doCheck = false;
   passthru = {
-    tests = craneLib.cargoTest (with' { });
+    # Those that need no more than files and these programs. Real daemons, proxies and browsers are tests/run's.
+    tests = craneLib.cargoTest (with' {
+      cargoTestExtraArgs = "--lib --test house";
+      nativeCheckInputs = [
+        ffmpeg-headless
+        python3
+      ];
+    });
     clippy = craneLib.cargoClippy (with' {
       cargoClippyExtraArgs = "--workspace --all-targets -- -D warnings";
     });

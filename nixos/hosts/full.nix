@@ -68,7 +68,6 @@
       certificate = "/var/lib/watchtower-tls/server.pem";
       certificateKey = "/var/lib/watchtower-tls/server.key";
       clientCa = "/var/lib/watchtower-tls/clients-ca.pem";
-      clientCrl = "/var/lib/watchtower-tls/clients-crl.pem";
       allow = [
         "192.168.1.0/24"
         "fd00::/8"

@@ -46,7 +46,7 @@
       clientCrl = "/var/lib/watchtower-tls/clients-crl.pem";
     };
   };
-  # As the images for the Raspberry Pi do it with their hardware encoder.
+  # As the module does it with the Raspberry Pi's hardware encoder.
   services.udev.extraRules = ''
     SUBSYSTEM=="video4linux", ATTR{name}=="stateful-encoder*", GROUP="watchtower-camera", MODE="0660"
   '';

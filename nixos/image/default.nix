@@ -51,6 +51,7 @@ in
         certificate = mkDefault "/var/lib/watchtower-tls/server.pem";
         certificateKey = mkDefault "/var/lib/watchtower-tls/server.key";
         clientCa = mkDefault "/var/lib/watchtower-tls/clients-ca.pem";
+        clientCrl = mkDefault "/var/lib/watchtower-tls/clients-crl.pem";
       };
       fan.enable = mkDefault true;
       serial = {
@@ -61,7 +62,6 @@ in
     # Numbers of video devices depend on who comes first; the first camera on USB has a name that does not.
     services.udev.extraRules = ''
       SUBSYSTEM=="video4linux", SUBSYSTEMS=="usb", ATTR{index}=="0", SYMLINK+="watchtower/usb", GROUP="watchtower-camera", MODE="0660"
-      SUBSYSTEM=="video4linux", ATTR{name}=="bcm2835-codec-encode", GROUP="watchtower-camera", MODE="0660"
     '';
 
     hardware.raspberry-pi = {

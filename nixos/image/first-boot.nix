@@ -3,10 +3,12 @@
   config,
   lib,
   pkgs,
+  utils,
   ...
 }:
 let
   state = "/var/lib/watchtower-setup";
+  inherit (config.services.watchtower) gateway;
   take = pkgs.writeShellApplication {
     name = "first-boot";
     runtimeInputs = with pkgs; [
@@ -42,10 +44,25 @@ in
       RequiresMountsFor = "/boot/firmware";
     };
     restartIfChanged = false;
+    environment.HOST_NAME = config.networking.hostName;
     serviceConfig = {
       Type = "oneshot";
       TimeoutStartSec = "1min";
-      ExecStart = "${lib.getExe take} /boot/firmware \"\"";
+      ExecStart = utils.escapeSystemdExecArgs (
+        [
+          (lib.getExe take)
+          "/boot/firmware"
+          ""
+        ]
+        ++ lib.optionals gateway.enable (
+          [
+            gateway.certificate
+            gateway.certificateKey
+            gateway.clientCa
+          ]
+          ++ lib.optional (gateway.clientCrl != null) gateway.clientCrl
+        )
+      );
       StateDirectory = [
         "iwd"
         "watchtower-setup"

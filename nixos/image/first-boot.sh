@@ -1,6 +1,6 @@
 # What the owner wrote on the card's FAT partition, which every computer can write: taken over, checked, and erased from there.
 #
-#     first-boot BOOT ROOT
+#     first-boot BOOT ROOT [FILE...]
 #
 # BOOT/watchtower-setup.txt has lines `key = value`; `#` begins a comment:
 #     host_name = front
@@ -9,9 +9,11 @@
 #     wifi_passphrase = …
 #     wifi_country = DE
 # BOOT/watchtower-setup/ may have server.pem, server.key, clients-ca.pem, clients-crl.pem.
-# What is wrong is left out and said in BOOT/watchtower-setup.log; the camera starts all the same. ROOT is "" on a camera.
+# What is wrong is left out and said in BOOT/watchtower-setup.log; the camera starts all the same. ROOT is "" on a camera. FILEs are
+# what the gateway does not start without; it is said which are missing. HOST_NAME is the name that the configuration has set, if any.
 set -uo pipefail
 boot=$1 root=$2
+shift 2
 file=$boot/watchtower-setup.txt folder=$boot/watchtower-setup log=$boot/watchtower-setup.log
 state=$root/var/lib/watchtower-setup tls=$root/var/lib/watchtower-tls iwd=$root/var/lib/iwd
 umask 077
@@ -60,7 +62,9 @@ put() {
     cat >"$1.new" && mv "$1.new" "$1"
 }
 
-if [ -n "$host_name" ]; then
+if [ -n "$host_name" ] && [ -n "${HOST_NAME:-}" ]; then
+    say "host name: stays $HOST_NAME, which networking.hostName sets; $host_name is left out"
+elif [ -n "$host_name" ]; then
     put "$state/host-name" <<<"$host_name"
     say "host name: $host_name"
 fi
@@ -102,7 +106,7 @@ if [ -f "$folder/server.pem" ] || [ -f "$folder/server.key" ]; then
     fi
 fi
 if [ -f "$folder/clients-ca.pem" ]; then
-    if openssl x509 -in "$folder/clients-ca.pem" -noout -text 2>/dev/null | grep -q 'CA:TRUE'; then
+    if [[ $(openssl x509 -in "$folder/clients-ca.pem" -noout -text 2>/dev/null) == *CA:TRUE* ]]; then
         put "$tls/clients-ca.pem" <"$folder/clients-ca.pem"
         say "certificates: the clients' CA"
     else
@@ -117,6 +121,9 @@ if [ -f "$folder/clients-crl.pem" ]; then
         say "certificates: clients-crl.pem is not a revocation list; left out"
     fi
 fi
+for needed in "$@"; do
+    [ -e "$root$needed" ] || say "certificates: $needed is missing; the gateway does not start without it"
+done
 
 # On the card for good first; then away from where everybody can read it.
 sync

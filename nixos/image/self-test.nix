@@ -29,7 +29,8 @@ let
 in
 {
   # A switch starts it, as what the system wants and does not run; and does not stop it, which may have to switch back itself.
-  systemd.services.watchtower-self-test = {
+  # It asks on the socket for nginx; where the daemon listens elsewhere, there is none.
+  systemd.services.watchtower-self-test = lib.mkIf (cfg.declared.web.listen == "systemd") {
     description = "Watchtower: does this system do what a camera is for?";
     wantedBy = [ "multi-user.target" ];
     after = [

@@ -95,7 +95,8 @@ in
     )
     ++ map (
       secret:
-      require (lib.hasPrefix "/" secret.file && !lib.hasPrefix builtins.storeDir secret.file)
+      require
+        (lib.hasPrefix "/" secret.file && (secret.public || !lib.hasPrefix builtins.storeDir secret.file))
         "services.watchtower: ${secret.key} is ${secret.file}. It has to be the path of a file on the camera, as text in quotation marks: what is in the Nix store can be read by everyone."
     ) (secrets.all cfg.declared);
   };

@@ -31,6 +31,11 @@ let
   videoDevices = map (camera: lib.removePrefix "v4l2:" camera.source) (
     lib.filter (camera: lib.hasPrefix "v4l2:" (camera.source or "")) cameras
   );
+  # The Raspberry Pi's encoder is a video device as well.
+  hardwareEncoder = lib.any (camera: camera.encoder or "auto" != "software") cameras;
+  usesVideo = videoDevices != [ ] || hardwareEncoder;
+  # systemd knows a class of devices only once its driver is there.
+  videoDriver = lib.optional usesVideo "modprobe@videodev.service";
   # A node is known to udev by its own name, or by the link that an earlier rule gave it.
   rule =
     device:
@@ -72,7 +77,11 @@ in
     users.groups.watchtower-camera = { };
 
     # Only the declared cameras: the others stay with root and `video`, which the daemon is not in.
-    services.udev.extraRules = lib.concatMapStrings (device: rule device + "\n") videoDevices;
+    services.udev.extraRules =
+      lib.concatMapStrings (device: rule device + "\n") videoDevices
+      + lib.optionalString hardwareEncoder ''
+        SUBSYSTEM=="video4linux", ATTR{name}=="bcm2835-codec-encode", GROUP="watchtower-camera", MODE="0660"
+      '';
 
     systemd.sockets.watchtower = mkIf onSocket {
       description = "Watchtower's API and web app, for nginx";
@@ -102,8 +111,9 @@ in
         "network.target"
         "time-set.target"
       ]
+      ++ videoDriver
       ++ lib.optional cfg.serial.enable "watchtower-serial.service";
-      wants = [ "time-set.target" ];
+      wants = [ "time-set.target" ] ++ videoDriver;
       requires = lib.optional onSocket "watchtower.socket";
       inherit (cfg) path;
       # Cameras come and go, and so do disks: it is tried for ever, but a faulty configuration (78) is not.
@@ -137,8 +147,10 @@ in
           # A path is looked up when the unit starts; a USB camera comes back with another number. So the class is allowed
           # here, and who may open which node is said by its group.
           DeviceAllow =
-            lib.optional (videoDevices != [ ]) "char-video4linux rw"
-            ++ map (device: "${device} rw") cfg.devices;
+            lib.optional usesVideo "char-video4linux rw" ++ map (device: "${device} rw") cfg.devices;
+
+          # /proc/meminfo, for health; the processes of others stay invisible.
+          ProcSubset = "all";
 
           # A secret that is missing stops the upload that needs it, not the recording: then it is empty.
           LoadCredential = map (secret: "${secret.name}:${secret.file}") secrets;

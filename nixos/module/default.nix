@@ -108,8 +108,8 @@ in
         log = "warn";
       };
       description = ''
-        The configuration as `ancillary/docs/config.md` describes it, in Nix instead of TOML. Values of keys that end in `_file`
-        are paths on the camera: systemd reads those files as root and hands them to the daemon as credentials.
+        The configuration as `ancillary/docs/config.md` describes it, in Nix instead of TOML. Values of keys that end in `_file`,
+        and of `public_key_path`, are paths on the camera: systemd reads those files as root and hands them to the daemon as credentials.
       '';
     };
 

@@ -1,14 +1,16 @@
-# Keys of the configuration whose name ends in `_file`, and the files of the daemon's own TLS, name files that the daemon's user
-# cannot read where they lie: systemd reads them as root when the unit starts and shows them to it alone (systemd.exec(5),
+# Keys of the configuration whose name ends in `_file`, `public_key_path`, and the files of the daemon's own TLS, name files that the
+# daemon's user need not be able to read where they lie: systemd reads them as root when the unit starts and shows them to it alone (systemd.exec(5),
 # LoadCredential=).
 { lib }:
 let
-  isSecret =
+  isPublic = path: lib.last path == "public_key_path";
+  isHandedOver =
     path: value:
     lib.isString value
     && path != [ ]
     && (
       lib.hasSuffix "_file" (lib.last path)
+      || isPublic path
       ||
         lib.take 2 path == [
           "web"
@@ -19,16 +21,16 @@ let
   # The name of a credential: the key's path, `cameras-yard-credentials_file`.
   name = lib.concatStringsSep "-";
 
-  # [{ path, value }] of every leaf with such a name.
+  # [{ path, value }] of every leaf that is such a file.
   collect =
     path: value:
     if lib.isAttrs value then
       lib.concatLists (lib.mapAttrsToList (key: collect (path ++ [ key ])) value)
     else
-      lib.optional (isSecret path value) { inherit path value; };
+      lib.optional (isHandedOver path value) { inherit path value; };
 in
 {
-  # Every secret of a configuration: its key, the credential's name, the file on the camera.
+  # Every such file of a configuration: its key, the credential's name, where it is on the camera, whether anyone may read it.
   all =
     settings:
     map (
@@ -37,6 +39,7 @@ in
         key = lib.concatStringsSep "." path;
         name = name path;
         file = value;
+        public = isPublic path;
       }
     ) (collect [ ] settings);
 
@@ -44,6 +47,6 @@ in
   handedOver =
     unit:
     lib.mapAttrsRecursive (
-      path: value: if isSecret path value then "/run/credentials/${unit}/${name path}" else value
+      path: value: if isHandedOver path value then "/run/credentials/${unit}/${name path}" else value
     );
 }

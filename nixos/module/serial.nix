@@ -15,6 +15,11 @@ let
     "ttyACM"
     "ttyUSB"
   ];
+  # systemd knows a class of devices only once its driver is there.
+  drivers = lib.optionals isUsb [
+    "modprobe@cdc_acm.service"
+    "modprobe@usbserial.service"
+  ];
   name = lib.removePrefix "/dev/" opt.port;
   match = if lib.hasInfix "/" name then "SYMLINK==\"${name}\"" else "KERNEL==\"${name}\"";
 in
@@ -64,6 +69,8 @@ in
     systemd.services.watchtower-serial = {
       description = "Watchtower: the microcontroller";
       wantedBy = [ "multi-user.target" ];
+      after = drivers;
+      wants = drivers;
       startLimitIntervalSec = 0;
       serviceConfig = import ../hardening.nix // {
         Type = "notify";
@@ -98,6 +105,9 @@ in
               "char-ttyACM rw"
               "char-ttyUSB rw"
             ]
+          else if opt.node != null then
+            # The node itself: udev may make the link after the unit has started, too late for this list.
+            [ "/dev/${opt.node} rw" ]
           else
             [ "${opt.port} rw" ];
 

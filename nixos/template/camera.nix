@@ -1,5 +1,6 @@
 {
-  networking.hostName = "front";
+  # Instead of host_name in watchtower-setup.txt, which is not used once this is set.
+  # networking.hostName = "front";
   time.timeZone = "Europe/Berlin";
 
   # Who may log in: the public half of your SSH key.
@@ -18,8 +19,6 @@
 
     # What the camera is called by browsers; the same name as in its certificate.
     gateway.serverName = "front.example.org";
-    # Once there is a list: without it nginx does not start any more.
-    # gateway.clientCrl = "/var/lib/watchtower-tls/clients-crl.pem";
 
     # The board of ancillary/hardware: light, light sensor, servo, fan. Turn off what there is not.
     serial.enable = false;

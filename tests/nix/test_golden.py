@@ -95,7 +95,36 @@ class Words(unittest.TestCase):
         rules = text("vm", "etc/udev/rules.d/99-local.rules")
         self.assertEqual(sorted(re.findall(r'KERNEL=="(video\d+)"', rules)), ["video20", "video21", "video22"])
 
+    def test_a_class_of_devices_is_known_before_it_is_allowed(self):
+        for host, name, driver in [("usb", "watchtower", "videodev"), ("vm", "watchtower-serial", "cdc_acm"), ("vm", "watchtower-serial", "usbserial")]:
+            unit = text(host, f"etc/systemd/system/{name}.service")
+            for key in ("After", "Wants"):
+                self.assertRegex(unit, rf"(?m)^{key}=.*\bmodprobe@{driver}\.service\b", f"{host} {name}")
+
+    def test_the_hardware_encoder_may_be_opened(self):
+        for host in CAMERAS:
+            self.assertIn('ATTR{name}=="bcm2835-codec-encode", GROUP="watchtower-camera"', text(host, "etc/udev/rules.d/99-local.rules"))
+            self.assertRegex(text(host, "etc/systemd/system/watchtower.service"), r"(?m)^DeviceAllow=char-video4linux rw$")
+
+    def test_only_the_daemon_sees_the_memory(self):
+        for host in CAMERAS:
+            for name in EXPOSURE:
+                unit = GOLDEN / host / f"etc/systemd/system/{name}.service"
+                if unit.exists():
+                    self.assertIn(f"\nProcSubset={'all' if name == 'watchtower' else 'pid'}\n", unit.read_text(), f"{host} {name}")
+
+    def test_the_image_asks_for_the_revocation_list_and_misses_it_aloud(self):
+        self.assertNotIn("clientCrl", (ROOT / "nixos/hosts/full.nix").read_text())
+        unit, crl = text("full", "etc/systemd/system/nginx.service"), "/var/lib/watchtower-tls/clients-crl.pem"
+        self.assertIn("ssl_crl /run/credentials/nginx.service/watchtower-clients-crl.pem;", text("full", "nix/store/nginx.conf"))
+        self.assertIn(f"\nLoadCredential=watchtower-clients-crl.pem:{crl}\n", unit)
+        # A condition that does not hold is passed over without a word.
+        self.assertNotIn(f"ConditionPathExists={crl}", unit)
+        self.assertIn(f'"{crl}"', text("full", "etc/systemd/system/watchtower-first-boot.service"))
+
     def test_the_serial_line_is_the_microcontrollers(self):
+        # By its node: the link may be made after the unit has started.
+        self.assertIn("\nDeviceAllow=/dev/ttyAMA0 rw\n", text("full", "etc/systemd/system/watchtower-serial.service"))
         meta = json.loads(text("full", "meta.json"))
         self.assertFalse([p for p in meta["kernelParams"] if re.match(r"console=tty(S|AMA)", p)])
         self.assertIn("root=fstab", meta["kernelParams"])

@@ -145,13 +145,13 @@ class FirstBoot(unittest.TestCase):
         self.boot, self.root = Path(folder.name) / "boot", Path(folder.name) / "root"
         self.boot.mkdir()
 
-    def take(self, text=None, files={}):
+    def take(self, text=None, files={}, needed=(), host_name=""):
         if text is not None:
             (self.boot / "watchtower-setup.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
         for name, content in files.items():
             (self.boot / "watchtower-setup").mkdir(exist_ok=True)
             (self.boot / "watchtower-setup" / name).write_text(content)
-        taken = run("bash", IMAGE / "first-boot.sh", self.boot, self.root)
+        taken = run("bash", IMAGE / "first-boot.sh", self.boot, self.root, *needed, env={**os.environ, "HOST_NAME": host_name})
         self.assertEqual(taken.returncode, 0, taken.stdout)
         log = (self.boot / "watchtower-setup.log").read_text()
         self.assertEqual(sorted(p.name for p in self.boot.iterdir()), ["watchtower-setup.log"], "what is secret is erased")
@@ -174,6 +174,17 @@ class FirstBoot(unittest.TestCase):
         self.assertEqual(self.state("iwd/Home 2.psk"), "[Security]\nPassphrase=correct horse\\\\ = #\n")
         self.assertEqual((self.root / "var/lib/iwd/Home 2.psk").stat().st_mode & 0o777, 0o600)
         self.assertNotIn("correct horse", log)
+
+    def test_a_name_that_the_configuration_sets_stays_and_the_log_says_so(self):
+        log = self.take("host_name = front\n", host_name="yard")
+        self.assertEqual(log, "host name: stays yard, which networking.hostName sets; front is left out\n")
+        self.assertFalse((self.root / "var/lib/watchtower-setup/host-name").exists())
+
+    def test_what_the_gateway_still_lacks_is_said(self):
+        needed = [f"/var/lib/watchtower-tls/{name}" for name in ("clients-ca.pem", "clients-crl.pem")]
+        log = self.take(files={"clients-ca.pem": self.certificates("ca")[0]}, needed=needed)
+        self.assertNotIn(f"{needed[0]} is missing", log)
+        self.assertIn(f"{needed[1]} is missing; the gateway does not start without it", log)
 
     def test_a_file_of_windows_is_read(self):
         self.take(b"\xef\xbb\xbfhost_name = front\r\nwifi_ssid = Caf\xc3\xa9\r\nwifi_passphrase = 12345678\r\n")
@@ -319,3 +330,15 @@ class SelfTest(unittest.TestCase):
         self.switch(second)
         self.assertIn("the gateway does not answer on port 1", self.test("front", gateway=1).stdout)
         self.assertEqual(self.link.resolve(), first)
+
+    def test_a_gateway_that_asks_for_a_certificate_answers(self):
+        self.switch(self.system("first"))
+        key, certificate = self.root / "key", self.root / "pem"
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=t", "-keyout", key, "-out", certificate)
+        server = subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-key", key, "-Verify", "1", "-verify_return_error"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(server.communicate)
+        self.addCleanup(server.kill)
+        port = next(line.rsplit(":", 1)[1].strip() for line in server.stdout if line.startswith("ACCEPT "))
+        tested = self.test("front", gateway=port, patience_s=60)
+        self.assertEqual(tested.returncode, 0, tested.stdout)

@@ -50,11 +50,11 @@ class Secrets(unittest.TestCase):
         for host in CAMERAS:
             text = (GOLDEN / host / "etc/watchtower/watchtower.toml").read_text()
             unit = (GOLDEN / host / "etc/systemd/system/watchtower.service").read_text()
-            for key, value in re.findall(r'^(\w+_file) = "(.*)"$', text, re.M):
+            for key, value in re.findall(r'^(\w+_file|public_key_path) = "(.*)"$', text, re.M):
                 named += 1
                 self.assertTrue(value.startswith("/run/credentials/watchtower.service/"), f"{host}: {key}")
                 self.assertRegex(unit, rf"(?m)^LoadCredential={re.escape(value.rsplit('/')[-1])}:/(?!nix/store)")
-        self.assertGreater(named, 3)
+        self.assertGreater(named, 4)
 
     def test_keys_of_nginx_are_credentials(self):
         for host in HOSTS:
