@@ -9,8 +9,10 @@
 //! | --- | --- |
 //! | `uapi` | the kernel's structures and numbers |
 //! | `device` | calls and mapped buffers: all that is `unsafe` |
+//! | `layout` | how a picture lies in a buffer, and its copy into it |
 
 mod device;
+mod layout;
 mod uapi;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -28,6 +30,7 @@ use super::openh264::EncoderSettings;
 use crate::h264::{self, nal, nal_type, nal_units};
 use crate::media::{AccessUnit, Frame, Pts, Resolution};
 use device::{Device, Queue, Taken};
+use layout::Layout;
 use uapi::PictureFormat;
 
 /// Buffers of each queue: one being coded, one waiting, one being filled or read.
@@ -107,13 +110,6 @@ impl Coding {
     }
 }
 
-/// How raw pictures lie in a buffer: bytes from row to row and rows of luma; chroma has half of both.
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    stride: usize,
-    rows: usize,
-}
-
 /// A picture that the device has.
 struct UnderWay {
     stamp: u64,
@@ -181,7 +177,8 @@ impl Encoder {
         if (given.width, given.height) != (width, height) {
             device.crop(width, height).map_err(step("the size's rest cannot be cut off"))?;
         }
-        let layout = Layout { stride: given.plane_fmt[0].bytesperline as usize, rows: given.height as usize };
+        let (stride, rows) = (given.plane_fmt[0].bytesperline as usize, given.height as usize);
+        let layout = Layout { stride, rows, to_studio: settings.full_range };
         configure(&device, path, coding, &settings, size);
         let raw = device.request(uapi::RAW, BUFFERS).map_err(step("its raw buffers"))?;
         let coded = device.request(uapi::CODED, BUFFERS).map_err(step("its coded buffers"))?;
@@ -201,8 +198,7 @@ impl Encoder {
             cannot_force: false,
             parameter_sets: Vec::new(),
         };
-        let (rows, stride) = (encoder.layout.rows, encoder.layout.stride);
-        if (0..encoder.raw.len()).any(|index| encoder.raw.bytes(index).len() < rows * stride * 3 / 2) {
+        if (0..encoder.raw.len()).any(|index| encoder.raw.bytes(index).len() < layout.bytes()) {
             return Err(fault("its raw buffers are too small".into()));
         }
         encoder.start().map_err(step("its queues cannot be started"))?;
@@ -253,7 +249,7 @@ impl Encoder {
                 None => self.wait("takes no picture")?,
             }
         };
-        let bytes = write(&frame, self.layout, self.raw.bytes(index));
+        let bytes = self.layout.write(&frame, self.raw.bytes(index));
         let queued = self.device.queue(&mut self.raw, index, bytes, stamp);
         queued.map_err(|error| self.fault(format!("it refuses a picture: {error}")))?;
         self.collect(done).map(drop)
@@ -381,10 +377,11 @@ impl Encoder {
         }
         let Some((bytes, idr)) = unit else { return Ok(()) };
         // Pictures that it left out on the way are as lost as if it had failed.
-        let Some(picture) = self.under_way.pop_front().filter(|picture| picture.stamp == taken.stamp) else {
+        let Some(picture) = self.under_way.pop_front_if(|picture| picture.stamp == taken.stamp) else {
             return Err(self.fault("it left a picture out".into()));
         };
         if picture.forced && !idr {
+            self.under_way.push_front(picture);
             return Err(self.fault("it gives no IDR when asked for one".into()));
         }
         let moment = picture.frame.moment;
@@ -436,25 +433,6 @@ fn configure(device: &Device, path: &Path, coding: Coding, settings: &EncoderSet
     }
 }
 
-/// Copies a picture into a buffer; the bytes that it takes there.
-fn write(frame: &Frame, layout: Layout, to: &mut [u8]) -> usize {
-    let width = frame.size().width as usize;
-    let mut at = 0;
-    for (plane, scale) in frame.planes().into_iter().zip([1, 2, 2]) {
-        let (width, stride, rows) = (width / scale, layout.stride / scale, layout.rows / scale);
-        let target = &mut to[at..][..stride * rows];
-        if stride == width {
-            target[..plane.len()].copy_from_slice(plane);
-        } else {
-            for (target, row) in target.chunks_exact_mut(stride).zip(plane.chunks_exact(width)) {
-                target[..width].copy_from_slice(row);
-            }
-        }
-        at += stride * rows;
-    }
-    at
-}
-
 /// A buffer of H.264 as the house has access units: start codes of four bytes, no delimiters, SPS and PPS before each IDR. `None` for a
 /// buffer without a picture: parameter sets that come by themselves are kept.
 fn access_unit(buffer: &[u8], parameter_sets: &mut Vec<u8>) -> Option<(Bytes, bool)> {
@@ -480,10 +458,7 @@ fn access_unit(buffer: &[u8], parameter_sets: &mut Vec<u8>) -> Option<(Bytes, bo
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::media::{FramePool, Moment};
 
     #[test]
     fn what_a_driver_gives_becomes_an_access_unit() {
@@ -500,20 +475,6 @@ mod tests {
         assert_eq!(access_unit(&whole, &mut sets).unwrap(), (Bytes::copy_from_slice(&whole), true));
         assert_eq!(access_unit(&[], &mut sets), None);
         assert_eq!(access_unit(b"rubbish", &mut sets), None);
-    }
-
-    #[test]
-    fn pictures_are_laid_out_as_the_driver_wants_them() {
-        let moment = Moment { pts: Pts(0), wall: Timestamp::UNIX_EPOCH, brightness: None };
-        let mut frame = FramePool::default().frame(Resolution::new(4, 2), moment);
-        frame.data_mut().iter_mut().enumerate().for_each(|(at, byte)| *byte = at as u8 + 1);
-        let mut tight = [0; 12];
-        assert_eq!(write(&frame, Layout { stride: 4, rows: 2 }, &mut tight), 12);
-        assert_eq!(tight, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-        let mut wide = [0; 36];
-        assert_eq!(write(&frame, Layout { stride: 6, rows: 4 }, &mut wide), 36);
-        assert_eq!(wide[..12], [1, 2, 3, 4, 0, 0, 5, 6, 7, 8, 0, 0]);
-        assert_eq!((&wide[24..27], &wide[30..33]), (&[9, 10, 0][..], &[11, 12, 0][..]));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub struct EncoderSettings {
     pub kbit: u32,
     /// Whether luma uses all of 0 to 255, as JPEG sources do, or 16 to 235. Written into the SPS with BT.601's matrix
     /// and BT.709's primaries and transfer: the defaults of USB Video Class 1.5, 3.9.2.6, and the matrix of JFIF.
+    /// Hardware has no say in its SPS, and gets 0 to 255 as 16 to 235.
     pub full_range: bool,
 }
 

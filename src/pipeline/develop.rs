@@ -314,6 +314,9 @@ impl Developer {
             true => self.live.choose(&self.shared, moment.pts, self.mode, streams, &mut self.idr),
             false => Source::Nobody,
         };
+        if encode && live == Source::Nobody {
+            self.live.withheld();
+        }
         for (n, (stream, idr)) in streams.iter().zip(&mut self.idr).enumerate() {
             if stream.has_room() {
                 stream.encode(Arc::clone(&frame), std::mem::take(idr), live == Source::Stream(n));

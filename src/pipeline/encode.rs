@@ -124,7 +124,7 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
                 shared.counters.encode_failed.one();
                 shared.set_fault(Some(format!("pictures for the {} cannot be encoded: {error}", stream.name)));
                 failing = true;
-                session.encoder = None;
+                session.reset();
             }
         }
         match job {
@@ -201,6 +201,11 @@ impl Session {
         self.denoiser = Denoiser::new();
         self.tell(shared);
         outcome
+    }
+
+    /// The next frame gets a new encoder, which counts its failures from nothing.
+    fn reset(&mut self) {
+        (self.encoder, self.failures) = (None, 0);
     }
 
     /// What health and metrics have to know of the encoder.

@@ -118,6 +118,13 @@ impl Director {
         source
     }
 
+    /// A stream encodes a frame that viewers do not get: what it makes next is of no use to them before an IDR.
+    pub(super) fn withheld(&mut self) {
+        if matches!(self.source, Source::Stream(_)) {
+            self.source = Source::Nobody;
+        }
+    }
+
     /// Encodes a frame for viewers alone.
     pub(super) fn encode(&self, shared: &Shared, frame: &Arc<Frame>) {
         if self.stream.has_room() {
@@ -212,5 +219,40 @@ impl LiveView {
 impl Drop for LiveView {
     fn drop(&mut self) {
         self.shared.live.viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera;
+    use crate::config::{CameraConfig, StreamConfig};
+    use crate::settings::StoredSettings;
+
+    #[test]
+    fn after_pictures_that_viewers_did_not_get_a_stream_goes_on_with_an_idr() {
+        let config = CameraConfig::new("front", camera::Source::Pattern);
+        let stream = |name| {
+            let config = StreamConfig { size: None, kbit: 1000 };
+            Arc::new(Stream::new(name, config, Ring::new(WINDOW, MOST_BYTES)))
+        };
+        let jpegs = Ring::new(WINDOW, MOST_BYTES);
+        let shared = Arc::new(Shared::new(config, jpegs, StoredSettings::new(0), Vec::new(), None));
+        let (mut director, streams) = (Director::new(stream("live view")), [stream("disk")]);
+        let _viewer = LiveView::new(&shared);
+        let choose = |director: &mut Director, pts| {
+            let mut idr = [false];
+            let source = director.choose(&shared, Pts(pts), EncodeMode::OnEvent, &streams, &mut idr);
+            (source, idr[0])
+        };
+        assert_eq!(choose(&mut director, 1), (Source::Stream(0), true));
+        assert_eq!(choose(&mut director, 2), (Source::Stream(0), false));
+        // Encoding falls behind: the stream's next pictures are not of the present.
+        director.withheld();
+        assert_eq!(choose(&mut director, 9), (Source::Stream(0), true));
+        // An encoder for viewers alone has nothing withheld from them.
+        director.choose(&shared, Pts(10), EncodeMode::OnEvent, &[], &mut []);
+        director.withheld();
+        assert_eq!(director.source, Source::Own);
     }
 }

@@ -12,7 +12,8 @@ use super::{Following, Sink, disk};
 use crate::clock;
 use crate::config::{CameraConfig, CameraUpload};
 use crate::event::Event;
-use crate::media::{AccessUnit, Pts, Resolution};
+use crate::h264::same_parameters;
+use crate::media::{AccessUnit, Pts};
 use crate::recording::id::RecordingId;
 use crate::ring::Next;
 use crate::upload::Uploads;
@@ -125,7 +126,9 @@ struct Upload<'a> {
     growing: Growing,
     /// Access units before it is known with which the event begins.
     pending: Vec<AccessUnit>,
-    size: Option<Resolution>,
+    /// It is known with which access unit the event begins.
+    begun: bool,
+    last_idr: Option<AccessUnit>,
     needs_idr: bool,
     named_by: jiff::Timestamp,
     /// Whether the spool knows the event.
@@ -149,7 +152,8 @@ impl<'a> Upload<'a> {
             key,
             growing: Growing::new(start),
             pending: Vec::new(),
-            size: None,
+            begun: false,
+            last_idr: None,
             needs_idr: true,
             named_by: event.trigger.wall,
             opened: false,
@@ -173,13 +177,15 @@ impl<'a> Upload<'a> {
 
     fn take(&mut self, unit: &AccessUnit) {
         if unit.idr {
-            if self.size.is_some_and(|size| size != unit.size) {
+            // One upload is one stream: one size, and the parameter sets of one encoder.
+            let other = |last: &AccessUnit| last.size != unit.size || !same_parameters(&last.bytes, &unit.bytes);
+            if self.last_idr.replace(unit.clone()).is_some_and(|last| other(&last)) && self.begun {
                 self.next_part(unit);
             }
             // As on disk: the event begins with the last IDR at or before its start, or where the one before it ended.
             let kept = self.event.start.max(self.uploader.kept);
             let before = |unit: &AccessUnit| unit.moment.pts <= kept;
-            if self.size.is_none() && (unit.moment.pts <= self.event.start || self.pending.last().is_some_and(before)) {
+            if !self.begun && (unit.moment.pts <= self.event.start || self.pending.last().is_some_and(before)) {
                 self.pending.clear();
             }
             self.needs_idr = false;
@@ -187,7 +193,7 @@ impl<'a> Upload<'a> {
             return;
         }
         self.pending.push(unit.clone());
-        if self.size.is_some() || unit.moment.pts > self.event.start.max(self.uploader.kept) {
+        if self.begun || unit.moment.pts > self.event.start.max(self.uploader.kept) {
             self.take_pending();
         }
     }
@@ -196,10 +202,10 @@ impl<'a> Upload<'a> {
     fn take_pending(&mut self) {
         let now = clock::now();
         for unit in self.pending.drain(..) {
-            if self.size.is_none() && self.key.part == 0 {
+            if !self.begun {
                 self.growing.start = unit.moment.wall;
             }
-            self.size = Some(unit.size);
+            self.begun = true;
             self.growing.unit(unit.moment.pts, unit.bytes.len());
             self.cutter.push(&unit.bytes, now);
             self.uploader.kept = unit.moment.pts;
@@ -247,7 +253,7 @@ impl<'a> Upload<'a> {
         true
     }
 
-    /// A change of size goes on in another upload, as on disk.
+    /// A change of size or encoder goes on in another upload, as on disk.
     fn next_part(&mut self, first: &AccessUnit) {
         self.close();
         self.key.part += 1;

@@ -266,6 +266,15 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
 
     fn take(&mut self, unit: AccessUnit) {
         if unit.idr {
+            // The event begins with the last IDR at or before its start, which may come later than the writer: what
+            // the ring had then can be the rest of an earlier event. Or with the first picture after its start, where
+            // that is an IDR: then the event before has what came until then.
+            let kept = self.event.start.max(self.writer.kept);
+            let before = |unit: &AccessUnit| unit.moment.pts <= kept;
+            if !self.begun() && (unit.moment.pts <= self.event.start || self.writer.pending.last().is_some_and(before))
+            {
+                self.writer.pending.clear();
+            }
             // A recording is one stream: one size, and the parameter sets of one encoder.
             let other = |last: &AccessUnit| last.size != unit.size || !same_parameters(&last.bytes, &unit.bytes);
             if self.last_idr.replace(unit.clone()).is_some_and(|last| other(&last)) {
@@ -275,15 +284,6 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
                 if self.open.is_some() {
                     self.close(CloseReason::SizeChanged);
                 }
-            }
-            // The event begins with the last IDR at or before its start, which may come later than the writer: what
-            // the ring had then can be the rest of an earlier event. Or with the first picture after its start, where
-            // that is an IDR: then the event before has what came until then.
-            let kept = self.event.start.max(self.writer.kept);
-            let before = |unit: &AccessUnit| unit.moment.pts <= kept;
-            if !self.begun() && (unit.moment.pts <= self.event.start || self.writer.pending.last().is_some_and(before))
-            {
-                self.writer.pending.clear();
             }
             let pending = self.writer.pending.first().map(|first| unit.moment.pts.since(first.moment.pts));
             if pending.is_some_and(|pending| pending >= self.worth_a_write()) {
@@ -590,6 +590,26 @@ mod tests {
             let recorded = recorder.join().unwrap().unwrap();
             assert_eq!(recorded.units, 20);
         });
+    }
+
+    #[test]
+    fn the_rest_of_an_earlier_event_of_another_size_is_not_recorded_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let (ring, first, units) = (ring(), event(1), units());
+        units[..25].iter().for_each(|unit| ring.push(unit.clone()));
+        end(&first, &units[24]);
+        let mut writer = Writer::new(store.clone(), "front");
+        assert_eq!(writer.record(&first, &ring, true, || None).unwrap().units, 25);
+        // The camera was turned meanwhile.
+        let (mut second, turned) = (event(2), turned_units());
+        (second.trigger, second.start) = (turned[70].moment, turned[55].moment.pts);
+        turned[60..90].iter().for_each(|unit| ring.push(unit.clone()));
+        end(&second, &turned[89]);
+        let recorded = writer.record(&second, &ring, true, || None).unwrap();
+        let [id] = recorded.recordings[..] else { panic!("{recorded:?}") };
+        let shown = store.recording("front", id).unwrap();
+        assert_eq!((recorded.units, shown.part, shown.size), (30, 0, Some(turned[0].size)));
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct Web {
     /// Places of those who listen.
     listeners: Arc<Semaphore>,
     /// Place for whoever makes a thumbnail.
-    thumbnails: Semaphore,
+    thumbnails: Arc<Semaphore>,
     /// Where something is uploaded.
     uploads: Option<Arc<Uploads>>,
     /// When the daemon started.
@@ -104,7 +104,7 @@ impl Web {
             store,
             feed,
             listeners: Arc::new(Semaphore::new(events::LISTENERS)),
-            thumbnails: Semaphore::new(1),
+            thumbnails: Arc::new(Semaphore::new(1)),
             uploads: None,
             since: Instant::now(),
             closing,

@@ -29,11 +29,14 @@ pub(super) async fn show(
     let jpeg = match blocking(move || thumbnail::kept(&store, &name, id)).await? {
         Err(StoreError::NotFound) => {
             // One at a time: a list of old recordings asks for many, and the cameras need the processor more.
-            let place = web.thumbnails.acquire().await;
+            let place = Arc::clone(&web.thumbnails).acquire_owned().await;
             let store = Arc::clone(&web.store);
-            let made = blocking(move || thumbnail::made(&store, camera.name(), id)).await?;
-            drop(place);
-            made?
+            blocking(move || {
+                // The work goes on when the client leaves, so it holds the place and not the request.
+                let _place = place;
+                thumbnail::made(&store, camera.name(), id)
+            })
+            .await??
         }
         kept => kept?,
     };
