@@ -40,6 +40,10 @@ use history::History;
 
 /// Changes that a listener may be behind by before it misses some.
 const CHANGES: usize = 256;
+/// The folder of what a destination will never take.
+const REFUSED: &str = "refused";
+/// What is refused is kept in so small a part of the spool's size, besides it.
+const REFUSED_PART: u64 = 4;
 
 /// See the module. Shared by the cameras' sinks, the workers and the web.
 pub struct Spool {
@@ -61,6 +65,8 @@ struct State {
     /// Files that the disk would not take, since the start.
     lost: u64,
     last_loss: Option<Timestamp>,
+    /// What is set aside in `refused`, as far as this run and the opening know.
+    refused_bytes: u64,
     /// What each destination's worker has at hand.
     in_work: BTreeMap<Destination, (EventKey, u32)>,
     /// Rings for whoever waits.

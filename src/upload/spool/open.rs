@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use super::event::{About, Event, EventKey, Progress, Waiting, item_name, item_number};
 use super::history::History;
-use super::{CHANGES, Spool, State, disk};
+use super::{CHANGES, REFUSED, Spool, State, disk};
 use crate::config::Destination;
 use crate::upload::item::Item;
 
@@ -38,8 +38,17 @@ impl Spool {
         }
         let bytes = events.values().flat_map(|event: &Event| event.items.values()).map(|item| item.bytes).sum();
         let keys: Vec<_> = events.keys().cloned().collect();
-        let state =
-            State { events, history, bytes, dropped: 0, lost: 0, last_loss: None, in_work: BTreeMap::new(), rings: 0 };
+        let state = State {
+            events,
+            history,
+            bytes,
+            dropped: 0,
+            lost: 0,
+            last_loss: None,
+            refused_bytes: bytes_in(&root.join(REFUSED))?,
+            in_work: BTreeMap::new(),
+            rings: 0,
+        };
         let spool = Self {
             root: PathBuf::from(root),
             max_bytes,
@@ -50,6 +59,21 @@ impl Spool {
         keys.iter().for_each(|key| spool.settle(key));
         Ok(spool)
     }
+}
+
+/// The bytes of the files in a folder, and in those below; none in one that is not there.
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut bytes = 0;
+    for entry in entries {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        bytes += if meta.is_dir() { bytes_in(&entry.path())? } else { meta.len() };
+    }
+    Ok(bytes)
 }
 
 /// An event of the last run: no more of it will come. `None`: it had not begun yet.

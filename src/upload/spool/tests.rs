@@ -215,6 +215,25 @@ fn a_file_that_is_refused_is_set_aside() {
 }
 
 #[test]
+fn what_is_refused_takes_a_quarter_of_the_size_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let aside = |event: u64| folder.path().join(format!("refused/dropbox/{event}/video0.h264")).exists();
+    for event in 1..=3 {
+        // What is there already counts at the next start.
+        let spool = Spool::open(folder.path(), 8_000, &[DROPBOX]).unwrap();
+        spool.begin(&key(event), &format!("/{event}"), &[DROPBOX]).unwrap();
+        spool.add(&key(event), &item("video0.h264", 900, true)).unwrap();
+        spool.end(&key(event));
+        let job = spool.next(DROPBOX).unwrap();
+        let file = job.item.file.clone().unwrap();
+        spool.refuse(DROPBOX, &job, &file.name, &file.bytes, "malformed_path").unwrap();
+        spool.done(DROPBOX, &job, None).unwrap();
+        assert_eq!(spool.event(&key(event)).unwrap().cause.unwrap(), "1 file refused: malformed_path");
+    }
+    assert_eq!([1, 2, 3].map(aside), [true, true, false]);
+}
+
+#[test]
 fn a_file_that_the_disk_damaged_is_counted_and_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
