@@ -234,6 +234,22 @@ fn what_is_refused_takes_a_quarter_of_the_size_at_most() {
 }
 
 #[test]
+fn a_damaged_last_file_does_not_hold_those_before_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
+    spool.begin(&key(1), "/1", &[DROPBOX]).unwrap();
+    for name in ["video0.h264", "video1.h264"] {
+        spool.add(&key(1), &item(name, 10, name == "video1.h264")).unwrap();
+    }
+    drop(spool);
+    fs::write(folder.path().join(format!("{}/1.item", key(1))), "{").unwrap();
+    let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
+    assert_eq!(spool.losses().lost, 1);
+    assert_eq!(names(&spool, DROPBOX), ["/1/video0.h264", "/1/manifest.json"]);
+    assert!(spool.event(&key(1)).unwrap().cause.unwrap().starts_with("1 file could not be kept on the disk"));
+}
+
+#[test]
 fn a_file_that_the_disk_damaged_is_counted_and_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
