@@ -43,6 +43,7 @@ pub fn sink(camera: &CameraConfig, config: &CameraUpload, key: Option<PublicKey>
         uploads: Arc::clone(uploads),
         zone: TimeZone::system(),
         kept: Pts::MIN,
+        disk_waits: DISK_WAITS,
     };
     let (uploads, destinations) = (Arc::clone(uploads), config.destinations.clone());
     Sink {
@@ -62,6 +63,7 @@ struct Uploader {
     zone: TimeZone,
     /// Time of the newest access unit that has been taken.
     kept: Pts,
+    disk_waits: Duration,
 }
 
 impl Uploader {
@@ -237,14 +239,17 @@ impl<'a> Upload<'a> {
         let manifest = self.growing.manifest(closed).to_json();
         let manifest = self.uploader.named(manifest::FILE_NAME, manifest.into(), true);
         let item = Item { file, manifest, closed };
-        self.insist(|| self.uploader.uploads.spool().add(&self.key, &item));
+        let spool = self.uploader.uploads.spool();
+        if !self.insist(|| spool.add(&self.key, &item)) {
+            spool.lost(&self.key, u32::from(item.file.is_some()));
+        }
     }
 
     /// A disk that refuses may have room again in a moment.
     fn insist(&self, attempt: impl Fn() -> Result<(), SpoolError>) -> bool {
         let since = Instant::now();
         while let Err(error) = attempt() {
-            if since.elapsed() > DISK_WAITS || !matches!(error, SpoolError::Disk(_)) {
+            if since.elapsed() >= self.uploader.disk_waits || !matches!(error, SpoolError::Disk(_)) {
                 tracing::error!(camera = self.key.camera, event = self.event.id, "not uploaded: {error}");
                 return false;
             }
@@ -276,5 +281,66 @@ impl<'a> Upload<'a> {
 
     fn finish(mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::config::Destination;
+    use crate::event::Cause;
+    use crate::media::Moment;
+    use crate::upload::spool::Spool;
+    use crate::upload::worker::Patience;
+
+    #[test]
+    fn each_file_that_the_disk_does_not_take_is_counted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("spool");
+        let spool = Arc::new(Spool::open(&root, 1 << 20, &[Destination::Dropbox]).unwrap());
+        let uploads = Uploads::start(Arc::clone(&spool), folder.path(), Vec::new(), Patience::default()).unwrap();
+        let mut uploader = Uploader {
+            camera: "front".into(),
+            folder: "Front".into(),
+            config: CameraUpload::new(vec![Destination::Dropbox]),
+            key: None,
+            uploads: Arc::new(uploads),
+            zone: TimeZone::UTC,
+            kept: Pts::MIN,
+            disk_waits: Duration::ZERO,
+        };
+        let event = Event {
+            id: 1,
+            cause: Cause::Manual,
+            trigger: Moment { pts: clock::now(), wall: "2026-03-01T12:00:00Z".parse().unwrap(), brightness: None },
+            start: clock::now(),
+            changed: 0.0,
+            regions: Vec::new(),
+            picture: None,
+            jpeg: OnceLock::from(Some(Bytes::from_static(b"a picture"))),
+            end: OnceLock::new(),
+        };
+        let losses = || (spool.losses().lost, spool.losses().last.is_some());
+        // The event cannot be opened, nor what comes of it be added.
+        fs::remove_dir(&root).unwrap();
+        let mut upload = Upload::begin(&mut uploader, &event);
+        assert_eq!(losses(), (1, true));
+        upload.chunk(vec![1; 10], false);
+        assert_eq!(losses(), (2, true));
+        // It goes on once the disk is back, until it is gone again.
+        fs::create_dir(&root).unwrap();
+        upload.chunk(vec![2; 10], false);
+        assert_eq!((losses(), spool.backlog(Destination::Dropbox).files), ((2, true), 1));
+        fs::rename(root.join(upload.key.to_string()), root.join("away")).unwrap();
+        upload.chunk(vec![3; 10], false);
+        fs::rename(root.join("away"), root.join(upload.key.to_string())).unwrap();
+        let key = upload.key.clone();
+        upload.finish();
+        assert_eq!((losses().0, spool.backlog(Destination::Dropbox).files), (3, 1));
+        assert_eq!(spool.event(&key).unwrap().cause.unwrap(), "1 file could not be kept on the disk");
     }
 }

@@ -71,6 +71,23 @@ impl Allowance {
             self.day = Day { day: now.date(), bytes: 0 };
         }
         self.day.bytes += bytes as u64;
+        self.note()
+    }
+
+    /// Of what was taken for a file, so much was sent: nothing on a line that is down, twice as much where it went twice.
+    ///
+    /// # Errors
+    /// As [`Allowance::take`].
+    pub(super) fn correct(&mut self, taken_bytes: usize, sent_bytes: u64, now: &ZonedDateTime) -> io::Result<()> {
+        let taken_bytes = taken_bytes as u64;
+        if self.limits.max_day_bytes.is_none() || taken_bytes == sent_bytes || self.day.day != now.date() {
+            return Ok(());
+        }
+        self.day.bytes = self.day.bytes.saturating_sub(taken_bytes) + sent_bytes;
+        self.note()
+    }
+
+    fn note(&self) -> io::Result<()> {
         disk::write(&self.file, &[&serde_json::to_vec(&self.day)?])
     }
 
@@ -115,5 +132,7 @@ mod tests {
         assert_eq!(again.wait(100_001, &now, instant), Some(Wait::Day(Duration::from_secs(3600))));
         let tomorrow = "2026-03-02T00:00[Europe/Berlin]".parse().unwrap();
         assert_eq!(again.wait(100_001, &tomorrow, instant), None);
+        allowance.correct(900_000, 0, &now).unwrap();
+        assert_eq!(allowance.wait(1_000_000, &now, instant), None, "nothing was sent of it");
     }
 }

@@ -10,6 +10,7 @@ pub mod login;
 mod token;
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use super::https::{self, Https};
+use super::https::{self, Https, Meter};
 use super::remote::{Put, PutError, Remote, Stored};
 use super::suffix;
 use crate::config::{DropboxAuth, DropboxConfig};
@@ -65,6 +66,7 @@ pub struct Dropbox {
     upload_url: Url,
     tokens: Tokens,
     stall: Duration,
+    sent_bytes: Meter,
 }
 
 /// How a name is taken.
@@ -91,6 +93,7 @@ impl Dropbox {
             upload_url: url(&options.content_url, "/2/files/upload")?,
             tokens: Tokens::new(options.auth, url(&options.api_url, "/oauth2/token")?, options.stall),
             stall: options.stall,
+            sent_bytes: Meter::default(),
         })
     }
 }
@@ -102,9 +105,9 @@ impl Remote for Dropbox {
             Put::Replace { revision: None } | Put::Add => Mode::Add,
         };
         let hash = content_hash(&bytes);
-        let Self { runtime, https, upload_url, tokens, stall } = self;
+        let Self { runtime, https, upload_url, tokens, stall, sent_bytes } = self;
         let client = &https.client().map_err(|cause| PutError::Account { cause: format!("Dropbox: {cause}") })?;
-        let upload = Upload { client, url: upload_url, bytes, hash: &hash, stall: *stall };
+        let upload = Upload { client, url: upload_url, bytes, hash: &hash, stall: *stall, sent_bytes };
         runtime.block_on(async {
             for name in suffix::candidates(path) {
                 if let Some(revision) = upload.send(tokens, &name, mode).await? {
@@ -113,6 +116,10 @@ impl Remote for Dropbox {
             }
             Err(PutError::Refused { cause: format!("{path} and all names like it are taken by other files") })
         })
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Relaxed)
     }
 }
 
@@ -123,6 +130,7 @@ struct Upload<'a> {
     bytes: Bytes,
     hash: &'a str,
     stall: Duration,
+    sent_bytes: &'a Meter,
 }
 
 impl Upload<'_> {
@@ -146,7 +154,7 @@ impl Upload<'_> {
                 .header(AUTHORIZATION, token)
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .header("Dropbox-API-Arg", &arg);
-            let answer = https::exchange(request, self.bytes.clone(), 0, self.stall).await;
+            let answer = https::exchange(request, self.bytes.clone(), 0, self.stall, self.sent_bytes).await;
             let answer = answer.map_err(|cause| PutError::Later { after: None, cause: format!("Dropbox: {cause}") })?;
             match answer::of_upload(&answer, self.hash) {
                 Verdict::Stored { revision } => return Ok(Some(revision)),

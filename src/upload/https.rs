@@ -23,6 +23,9 @@ const PIECE_BYTES: usize = 64 << 10;
 /// No answer that tells something is longer.
 const ANSWER_BYTES: usize = 64 << 10;
 
+/// Bytes of bodies that have been handed to the line, whatever became of them. Clones share it.
+pub type Meter = Arc<AtomicU64>;
+
 /// Makes the client when it is first needed: a system without certification authorities is no reason not to record.
 #[derive(Debug)]
 pub struct Https {
@@ -127,7 +130,7 @@ impl Answer {
 }
 
 /// Sends `body` and waits for the answer as long as something moves: at most `stall` between two pieces that move. Of an
-/// answer that is much longer than `expected_bytes` the rest is left.
+/// answer that is much longer than `expected_bytes` the rest is left. What goes out of the body is added to `sent_bytes`.
 ///
 /// # Errors
 /// What broke, in words without the address.
@@ -136,16 +139,19 @@ pub async fn exchange(
     body: Bytes,
     expected_bytes: usize,
     stall: Duration,
+    sent_bytes: &Meter,
 ) -> Result<Answer, String> {
     let begin = Instant::now();
     let moved_ms = Arc::new(AtomicU64::new(0));
     let now_ms = move || u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let length = body.len();
     let moves = moved_ms.clone();
-    let pieces = stream::unfold((body, moved_ms.clone()), move |(mut rest, moved_ms)| async move {
+    let meters = (moved_ms.clone(), sent_bytes.clone());
+    let pieces = stream::unfold((body, meters), move |(mut rest, (moved_ms, sent_bytes))| async move {
         moved_ms.store(now_ms(), Ordering::Relaxed);
         let piece = rest.split_to(rest.len().min(PIECE_BYTES));
-        (!piece.is_empty()).then(|| (Ok::<_, io::Error>(piece), (rest, moved_ms)))
+        sent_bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        (!piece.is_empty()).then(|| (Ok::<_, io::Error>(piece), (rest, (moved_ms, sent_bytes))))
     });
     let answer = async {
         let (client, request) = request.build_split();

@@ -59,4 +59,7 @@ pub trait Remote: Send {
     /// # Errors
     /// See [`PutError`].
     fn put(&mut self, path: &str, bytes: Bytes, how: &Put) -> Result<Stored, PutError>;
+
+    /// Bytes of files that have been handed to the line so far, whatever became of them.
+    fn sent_bytes(&self) -> u64;
 }

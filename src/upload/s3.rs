@@ -13,6 +13,7 @@ mod line;
 
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion};
 use tokio::runtime::Runtime;
 
-use super::https::{self, Https};
+use super::https::{self, Https, Meter};
 use super::remote::{Put, PutError, Remote, Stored};
 use super::suffix;
 use line::{Line, Said};
@@ -55,6 +56,7 @@ pub struct S3 {
     https: Https,
     plain_http: bool,
     options: Options,
+    sent_bytes: Meter,
 }
 
 impl S3 {
@@ -70,6 +72,7 @@ impl S3 {
             https: Https::new(options.ca_file.as_deref())?,
             plain_http: url.scheme() == "http",
             options,
+            sent_bytes: Meter::default(),
         })
     }
 
@@ -97,7 +100,7 @@ impl Remote for S3 {
             Put::Add => None,
         };
         let client = self.https.client().map_err(|cause| PutError::Account { cause: format!("S3: {cause}") })?;
-        let line = Line::new(client, self.options.stall);
+        let line = Line::new(client, self.options.stall, self.sent_bytes.clone());
         let bucket = Bucket { store: self.store(&line)?, line: &line };
         self.runtime.block_on(async {
             for name in suffix::candidates(path) {
@@ -109,6 +112,10 @@ impl Remote for S3 {
             }
             Err(PutError::Refused { cause: format!("{path} and all names like it are taken by other files") })
         })
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Relaxed)
     }
 }
 

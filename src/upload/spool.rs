@@ -40,6 +40,10 @@ use history::History;
 
 /// Changes that a listener may be behind by before it misses some.
 const CHANGES: usize = 256;
+/// The folder of what a destination will never take.
+const REFUSED: &str = "refused";
+/// What is refused is kept in so small a part of the spool's size, besides it.
+const REFUSED_PART: u64 = 4;
 
 /// See the module. Shared by the cameras' sinks, the workers and the web.
 pub struct Spool {
@@ -61,6 +65,8 @@ struct State {
     /// Files that the disk would not take, since the start.
     lost: u64,
     last_loss: Option<Timestamp>,
+    /// What is set aside in `refused`, as far as this run and the opening know.
+    refused_bytes: u64,
     /// What each destination's worker has at hand.
     in_work: BTreeMap<Destination, (EventKey, u32)>,
     /// Rings for whoever waits.
@@ -149,55 +155,55 @@ impl Spool {
     /// Accepts the next item of an event. Blocks until it is on stable storage. What is oldest goes where there is no room.
     ///
     /// # Errors
-    /// It is not accepted, and counted as lost; the event goes on.
+    /// It is not accepted, and the event as before: it can be tried again, and who gives up says so by [`Spool::lost`].
     pub fn add(&self, key: &EventKey, item: &Item) -> Result<(), SpoolError> {
         let header = item.header();
         let file = item.file.as_ref().map_or(&[][..], |file| &file.bytes);
         let parts = [header.as_bytes(), file, &item.manifest.bytes];
         let bytes = parts.iter().map(|part| part.len() as u64).sum();
-        let number = {
-            let mut state = self.lock();
-            let Some(event) = state.events.get_mut(key) else { return Err(SpoolError::Unknown) };
-            let number = event.next;
-            event.next += 1;
-            number
-        };
+        // Only the event's own sink adds to it, so that the number stays free until it is taken below.
+        let number = self.lock().events.get(key).ok_or(SpoolError::Unknown)?.next;
         let path = self.folder(key).join(event::item_name(number));
-        let added = loop {
+        loop {
             if !self.reserve(bytes) {
-                break Err(SpoolError::Full);
+                return Err(SpoolError::Full);
             }
-            match disk::write(&path, &parts) {
-                Ok(()) => break Ok(()),
-                Err(error) => {
-                    self.lock().bytes -= bytes;
-                    // Room that others took: as long as something of ours can go, it does.
-                    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-                    if !full || !self.drop_oldest() {
-                        break Err(SpoolError::Disk(error));
-                    }
-                }
-            }
-        };
-        let mut state = self.lock();
-        match &added {
-            Ok(()) => {
-                if let Some(event) = state.events.get_mut(key) {
-                    let files = u32::from(item.file.is_some());
-                    event.items.insert(number, Waiting { bytes, files, since: Timestamp::now() });
-                    event.closed |= item.closed;
-                }
-            }
-            Err(_) => {
-                state.lost += 1;
-                state.last_loss = Some(Timestamp::now());
-                if let Some(event) = state.events.get_mut(key) {
-                    event.about.lost += u32::from(item.file.is_some());
-                }
+            let Err(error) = disk::write(&path, &parts) else { break };
+            self.lock().bytes -= bytes;
+            // Room that others took: as long as something of ours can go, it does.
+            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            if !full || !self.drop_oldest() {
+                return Err(SpoolError::Disk(error));
             }
         }
+        let mut state = self.lock();
+        if let Some(event) = state.events.get_mut(key) {
+            let files = u32::from(item.file.is_some());
+            event.items.insert(number, Waiting { bytes, files, since: Timestamp::now() });
+            event.next = number + 1;
+            event.closed |= item.closed;
+        }
         self.notify(&mut state, key);
-        added
+        Ok(())
+    }
+
+    /// So many files of an event were given up, whether it is known here or not.
+    pub fn lost(&self, key: &EventKey, files: u32) {
+        if files == 0 {
+            return;
+        }
+        let mut state = self.lock();
+        state.lost += u64::from(files);
+        state.last_loss = Some(Timestamp::now());
+        let about = state.events.get_mut(key).map(|event| {
+            event.about.lost += files;
+            event.about.clone()
+        });
+        self.notify(&mut state, key);
+        drop(state);
+        if let Some(Err(error)) = about.map(|about| about.write(&self.folder(key))) {
+            tracing::error!(event = %key, "the spool cannot be changed: {error}");
+        }
     }
 
     /// Nothing more of this event will come.

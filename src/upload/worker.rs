@@ -298,8 +298,13 @@ impl Sender {
             tracing::warn!("what was sent today cannot be noted: {error}");
         }
         self.allowance.begin(bytes.len(), Instant::now());
+        let before = self.remote.sent_bytes();
         let remote = &mut self.remote;
         let put = catch_unwind(AssertUnwindSafe(|| remote.put(path, bytes.clone(), how)));
+        let sent = self.remote.sent_bytes().saturating_sub(before);
+        if let Err(error) = self.allowance.correct(bytes.len(), sent, &ZonedDateTime::now()) {
+            tracing::warn!("what was sent today cannot be noted: {error}");
+        }
         match put {
             Ok(Ok(stored)) => {
                 self.traffic.bytes.fetch_add(bytes.len() as u64, Relaxed);

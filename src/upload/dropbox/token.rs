@@ -152,7 +152,11 @@ pub(super) async fn ask(client: &Client, url: &Url, form: &[(&str, &str)], stall
     let form = Bytes::copy_from_slice(query.query().unwrap_or_default().as_bytes());
     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     let later = |cause: String| PutError::Later { after: None, cause };
-    let answer = https::exchange(request, form, 0, stall).await.map_err(|cause| later(format!("Dropbox: {cause}")))?;
+    // A form is no file.
+    let sent_bytes = https::Meter::default();
+    let answer = https::exchange(request, form, 0, stall, &sent_bytes)
+        .await
+        .map_err(|cause| later(format!("Dropbox: {cause}")))?;
     match answer.status.as_u16() {
         200 => {
             serde_json::from_slice(&answer.body).map_err(|_| later("something else than Dropbox answers".to_owned()))

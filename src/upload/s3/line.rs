@@ -14,7 +14,7 @@ use object_store::client::{
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
-use crate::upload::https::{self, Answer};
+use crate::upload::https::{self, Answer, Meter};
 use crate::upload::remote::PutError;
 
 /// As much of a store's words as a log needs.
@@ -25,6 +25,7 @@ const WORDS: usize = 200;
 pub(super) struct Line {
     client: Client,
     stall: Duration,
+    sent_bytes: Meter,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -59,8 +60,8 @@ struct ErrorBody {
 }
 
 impl Line {
-    pub(super) fn new(client: Client, stall: Duration) -> Self {
-        Self { client, stall, shared: Arc::default() }
+    pub(super) fn new(client: Client, stall: Duration, sent_bytes: Meter) -> Self {
+        Self { client, stall, sent_bytes, shared: Arc::default() }
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
@@ -92,7 +93,7 @@ impl HttpService for Line {
         let body = body.collect().await?.to_bytes();
         let expected_bytes = self.shared().expected_bytes;
         let request = self.client.request(head.method, head.uri.to_string()).headers(head.headers);
-        match https::exchange(request, body, expected_bytes, self.stall).await {
+        match https::exchange(request, body, expected_bytes, self.stall, &self.sent_bytes).await {
             Ok(answer) => {
                 self.shared().said = Said::of(&answer);
                 let mut response = HttpResponse::new(answer.body.into());

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use super::event::{About, Event, EventKey, Progress, Waiting, item_name, item_number};
 use super::history::History;
-use super::{CHANGES, Spool, State, disk};
+use super::{CHANGES, REFUSED, Spool, State, disk};
 use crate::config::Destination;
 use crate::upload::item::Item;
 
@@ -24,11 +24,11 @@ impl Spool {
     pub fn open(root: &Path, max_bytes: u64, destinations: &[Destination]) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         let history = History::read(root)?;
-        let mut events = BTreeMap::new();
+        let (mut events, mut lost) = (BTreeMap::new(), 0);
         for entry in fs::read_dir(root)? {
             let entry = entry?;
             let Some(key) = entry.file_name().to_str().and_then(|name| name.parse::<EventKey>().ok()) else { continue };
-            match resume(&entry.path(), destinations) {
+            match resume(&entry.path(), destinations, &mut lost) {
                 // Through already, but for this.
                 Ok(_) if history.get(&key).is_some() => disk::remove_folder(&entry.path())?,
                 Ok(Some(event)) => drop(events.insert(key, event)),
@@ -38,8 +38,17 @@ impl Spool {
         }
         let bytes = events.values().flat_map(|event: &Event| event.items.values()).map(|item| item.bytes).sum();
         let keys: Vec<_> = events.keys().cloned().collect();
-        let state =
-            State { events, history, bytes, dropped: 0, lost: 0, last_loss: None, in_work: BTreeMap::new(), rings: 0 };
+        let state = State {
+            events,
+            history,
+            bytes,
+            dropped: 0,
+            lost,
+            last_loss: (lost > 0).then(Timestamp::now),
+            refused_bytes: bytes_in(&root.join(REFUSED))?,
+            in_work: BTreeMap::new(),
+            rings: 0,
+        };
         let spool = Self {
             root: PathBuf::from(root),
             max_bytes,
@@ -52,8 +61,23 @@ impl Spool {
     }
 }
 
-/// An event of the last run: no more of it will come. `None`: it had not begun yet.
-fn resume(folder: &Path, destinations: &[Destination]) -> io::Result<Option<Event>> {
+/// The bytes of the files in a folder, and in those below; none in one that is not there.
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut bytes = 0;
+    for entry in entries {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        bytes += if meta.is_dir() { bytes_in(&entry.path())? } else { meta.len() };
+    }
+    Ok(bytes)
+}
+
+/// An event of the last run: no more of it will come. `None`: it had not begun yet. Adds to `lost` what cannot be read.
+fn resume(folder: &Path, destinations: &[Destination], lost: &mut u64) -> io::Result<Option<Event>> {
     let mut items = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -85,11 +109,26 @@ fn resume(folder: &Path, destinations: &[Destination]) -> io::Result<Option<Even
     event.items = items;
     let gone: Vec<u32> = event.items.range(..sent).map(|(number, _)| *number).collect();
     // Whether it is whole is in its last item, which may be one that every destination has.
-    if let Some(mut item) = event.items.last_entry() {
-        let read = super::work::read(&folder.join(item_name(*item.key())));
-        let Item { file, closed, .. } = read?;
-        item.get_mut().files = u32::from(file.is_some());
-        event.closed |= closed;
+    while let Some(mut item) = event.items.last_entry() {
+        let path = folder.join(item_name(*item.key()));
+        match super::work::read(&path) {
+            Ok(Item { file, closed, .. }) => {
+                item.get_mut().files = u32::from(file.is_some());
+                event.closed |= closed;
+                break;
+            }
+            Err(error) => {
+                // Only a damaged disk does this; those before it can go.
+                tracing::error!("{}: {error}", path.display());
+                let (number, _) = item.remove_entry();
+                if number >= sent {
+                    *lost += 1;
+                    event.about.lost += 1;
+                    event.about.write(folder)?;
+                }
+                disk::remove(&path)?;
+            }
+        }
     }
     for number in gone {
         event.items.remove(&number);

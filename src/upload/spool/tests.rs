@@ -163,7 +163,7 @@ fn a_full_spool_loses_the_oldest_of_the_oldest_and_says_so() {
     assert!(spool.event(&key(1)).unwrap().through, "nothing of it is left");
     assert!(spool.bytes().0 <= 5_000);
     assert!(matches!(spool.add(&key(3), &item("video2.h264", 4_500, true)), Err(SpoolError::Full)));
-    assert_eq!(losses(), (5, 1), "and what does not fit beside it");
+    assert_eq!(losses(), (5, 0), "and what does not fit beside it, though whoever adds has not given up");
     spool.done(DROPBOX, &at_hand, None).unwrap();
     assert!(matches!(spool.add(&key(3), &item("video2.h264", 6_000, true)), Err(SpoolError::Full)));
     assert!(changes.try_recv().is_ok());
@@ -171,6 +171,30 @@ fn a_full_spool_loses_the_oldest_of_the_oldest_and_says_so() {
     let spool = Spool::open(folder.path(), 5_000, &[DROPBOX]).unwrap();
     let outcome = spool.event(&key(1)).unwrap();
     assert_eq!(outcome.cause.unwrap(), "2 files went unsent, since the spool was full");
+}
+
+#[test]
+fn what_the_disk_takes_at_last_is_no_loss_and_what_is_given_up_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
+    spool.begin(&key(1), "/1", &[DROPBOX]).unwrap();
+    let late = item("video0.h264", 10, false);
+    disk::pull_after(Some(0));
+    assert!(matches!(spool.add(&key(1), &late), Err(SpoolError::Disk(_))));
+    assert!(matches!(spool.begin(&key(2), "/2", &[DROPBOX]), Err(SpoolError::Disk(_))));
+    assert!(matches!(spool.add(&key(2), &late), Err(SpoolError::Unknown)));
+    disk::pull_after(None);
+    assert_eq!((spool.losses(), spool.bytes().0), (Losses::default(), 0));
+    spool.lost(&key(2), 1);
+    assert_eq!(spool.losses().lost, 1, "also of an event that could not be opened");
+    spool.add(&key(1), &late).unwrap();
+    assert!(folder.path().join(format!("{}/0.item", key(1))).exists(), "in the place that it was to have");
+    spool.lost(&key(1), 1);
+    assert!(spool.losses().lost == 2 && spool.losses().last.is_some());
+    drop(spool);
+    let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
+    let outcome = spool.event(&key(1)).unwrap();
+    assert!(outcome.failed && outcome.cause.unwrap().starts_with("1 file could not be kept on the disk"));
 }
 
 #[test]
@@ -188,6 +212,41 @@ fn a_file_that_is_refused_is_set_aside() {
     assert_eq!((outcome.through, outcome.cause.unwrap()), (true, "1 file refused: malformed_path".into()));
     let aside = folder.path().join("refused/dropbox/Front/day/time/video0.h264");
     assert_eq!(fs::read(aside).unwrap(), file.bytes);
+}
+
+#[test]
+fn what_is_refused_takes_a_quarter_of_the_size_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let aside = |event: u64| folder.path().join(format!("refused/dropbox/{event}/video0.h264")).exists();
+    for event in 1..=3 {
+        // What is there already counts at the next start.
+        let spool = Spool::open(folder.path(), 8_000, &[DROPBOX]).unwrap();
+        spool.begin(&key(event), &format!("/{event}"), &[DROPBOX]).unwrap();
+        spool.add(&key(event), &item("video0.h264", 900, true)).unwrap();
+        spool.end(&key(event));
+        let job = spool.next(DROPBOX).unwrap();
+        let file = job.item.file.clone().unwrap();
+        spool.refuse(DROPBOX, &job, &file.name, &file.bytes, "malformed_path").unwrap();
+        spool.done(DROPBOX, &job, None).unwrap();
+        assert_eq!(spool.event(&key(event)).unwrap().cause.unwrap(), "1 file refused: malformed_path");
+    }
+    assert_eq!([1, 2, 3].map(aside), [true, true, false]);
+}
+
+#[test]
+fn a_damaged_last_file_does_not_hold_those_before_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
+    spool.begin(&key(1), "/1", &[DROPBOX]).unwrap();
+    for name in ["video0.h264", "video1.h264"] {
+        spool.add(&key(1), &item(name, 10, name == "video1.h264")).unwrap();
+    }
+    drop(spool);
+    fs::write(folder.path().join(format!("{}/1.item", key(1))), "{").unwrap();
+    let spool = Spool::open(folder.path(), 1 << 20, &[DROPBOX]).unwrap();
+    assert_eq!(spool.losses().lost, 1);
+    assert_eq!(names(&spool, DROPBOX), ["/1/video0.h264", "/1/manifest.json"]);
+    assert!(spool.event(&key(1)).unwrap().cause.unwrap().starts_with("1 file could not be kept on the disk"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::event::{self, EventKey, Progress, Stored};
-use super::{Spool, disk};
+use super::{REFUSED, REFUSED_PART, Spool, disk};
 use crate::config::Destination;
 use crate::upload::item::Item;
 
@@ -117,7 +117,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Sets a file aside that a destination will never take.
+    /// Sets a file aside that a destination will never take, as long as there is room for such.
     pub(in crate::upload) fn refuse(
         &self,
         destination: Destination,
@@ -126,13 +126,29 @@ impl Spool {
         bytes: &Bytes,
         cause: &str,
     ) -> io::Result<()> {
-        let aside = self.root.join("refused").join(destination.name()).join(job.folder.trim_start_matches('/'));
-        fs::create_dir_all(&aside)?;
-        disk::write(&aside.join(name), &[bytes])?;
+        let aside = self.root.join(REFUSED).join(destination.name()).join(job.folder.trim_start_matches('/'));
+        if self.reserve_refused(bytes.len() as u64) {
+            let kept = fs::create_dir_all(&aside).and_then(|()| disk::write(&aside.join(name), &[bytes]));
+            if kept.is_err() {
+                self.lock().refused_bytes -= bytes.len() as u64;
+            }
+            kept?;
+        } else {
+            tracing::error!("{}/{name} is not kept: what is refused has no more room", aside.display());
+        }
         self.progress(destination, &job.key, |progress| {
             progress.refused += 1;
             progress.cause = Some(cause.to_owned());
         })
+    }
+
+    fn reserve_refused(&self, bytes: u64) -> bool {
+        let mut state = self.lock();
+        let fits = state.refused_bytes + bytes <= self.max_bytes / REFUSED_PART;
+        if fits {
+            state.refused_bytes += bytes;
+        }
+        fits
     }
 
     /// Changes what is known of a destination, durably.

@@ -23,6 +23,7 @@ struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     /// When, what and how.
     asked: Arc<Mutex<Vec<(Instant, String, Put)>>>,
+    sent_bytes: Arc<AtomicU64>,
 }
 
 impl Remote for Script {
@@ -30,7 +31,14 @@ impl Remote for Script {
         self.asked.lock().unwrap().push((Instant::now(), path.to_owned(), how.clone()));
         let revision = Some(bytes.len().to_string());
         let answer = self.answers.lock().unwrap().pop_front();
+        if !matches!(&answer, Some(Err(PutError::Later { .. }))) {
+            self.sent_bytes.fetch_add(bytes.len() as u64, Relaxed);
+        }
         answer.unwrap_or_else(|| Ok(remote::Stored { path: path.to_owned(), revision }))
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Relaxed)
     }
 }
 
@@ -178,7 +186,8 @@ fn the_manifest_replaces_the_version_before_where_that_is() {
 
 #[test]
 fn a_slow_or_metered_line_is_kept_to() {
-    let setup = setup(Vec::new());
+    // Attempts that sent nothing take nothing of the day.
+    let setup = setup((0..3).map(|_| later(None)).collect());
     setup.spool.begin(&key(), "/A", &[DROPBOX]).unwrap();
     setup.add("video0.h264", 20_000, false);
     setup.add("video1.h264", 20_000, false);
@@ -189,9 +198,9 @@ fn a_slow_or_metered_line_is_kept_to() {
     until(|| traffic.trouble().is_some_and(|trouble| trouble.cause.contains("max_day")));
     assert_eq!(traffic.files.load(Relaxed), 2);
     worker.stop(&setup.spool);
-    let first = setup.script.asked.lock().unwrap()[0].0;
+    let first = setup.script.asked.lock().unwrap()[3].0;
     // 20 kB are 200 ms; the clock is read twice.
-    assert!(setup.script.asked.lock().unwrap()[1].0 - first >= Duration::from_millis(150));
+    assert!(setup.script.asked.lock().unwrap()[4].0 - first >= Duration::from_millis(150));
     // Also after a restart.
     let (worker, again) = setup.start(Limits { max_kb_s: None, max_day_bytes: Some(50_000) });
     until(|| again.trouble().is_some());
@@ -206,6 +215,10 @@ fn a_store_that_panics_is_a_failure_like_any_other() {
         fn put(&mut self, path: &str, bytes: Bytes, how: &Put) -> Answer {
             assert!(std::mem::replace(&mut self.1, true), "on purpose");
             self.0.put(path, bytes, how)
+        }
+
+        fn sent_bytes(&self) -> u64 {
+            self.0.sent_bytes()
         }
     }
     let setup = setup(Vec::new());
