@@ -307,7 +307,8 @@ fn a_key_that_is_not_there_stops_uploads_and_not_the_camera() {
     let config = "[storage]\npath = \"data\"\n[web]\nlisten = \"127.0.0.1:0\"\n[upload.dropbox]\ntoken_file = \"token\"\n[cameras.front]\nsource = \"pattern\"\n\
                   [cameras.front.upload]\npublic_key_path = \"missing.pem\"\n";
     let daemon = Daemon::configured(fast_folder(), config, &[]);
-    daemon.wait_for_pictures();
+    let captured = "watchtower_frames_total{camera=\"front\",kind=\"captured\"}";
+    wait_for("pictures", || daemon.metric(captured) >= 2.0);
     assert_eq!(daemon.get("/api/record").status, 204);
     wait_for("a recording", || !daemon.get("/api/recordings").json().as_array().unwrap().is_empty());
     let camera = daemon.get("/api/cameras").json()[0].clone();

@@ -132,9 +132,12 @@ impl Daemon {
     pub fn record(&self) -> String {
         let captured = "watchtower_frames_total{camera=\"front\",kind=\"captured\"}";
         wait_for("two seconds of pictures", || self.metric(captured) >= 20.0);
+        let newest = || self.get("/api/recordings?details=1").json().as_array().unwrap().first().cloned();
+        let before = newest().map(|recording| recording["id"].clone());
         assert_eq!(self.get("/api/record").status, 204);
-        let complete = || self.get("/api/recordings?details=1").json().as_array().unwrap().first().cloned();
-        wait_for("a complete recording", || complete().is_some_and(|newest| newest["recording"] == false));
+        let complete =
+            || newest().filter(|newest| newest["recording"] == false && Some(&newest["id"]) != before.as_ref());
+        wait_for("a complete recording", || complete().is_some());
         format!("/api/recordings/{}", complete().unwrap()["id"].as_str().unwrap())
     }
 
