@@ -27,6 +27,8 @@ pub struct Parameters {
     /// From the library's own least (12) to the standard's most (51).
     pub qp: (i32, i32),
     pub full_range: bool,
+    /// Whether the edges of blocks are smoothed.
+    pub deblocking: bool,
 }
 
 /// A picture as the library gives it.
@@ -87,6 +89,8 @@ impl Raw {
         wanted.bEnableBackgroundDetection = true;
         wanted.bEnableAdaptiveQuant = false;
         wanted.bEnableSceneChangeDetect = false;
+        // 0 filters, 1 does not (H.264, 7.4.3).
+        wanted.iLoopFilterDisableIdc = (!parameters.deblocking).into();
         wanted.iIdrBitrateRatio = parameters.idr_percent;
         (wanted.iSpatialLayerNum, wanted.iTemporalLayerNum) = (1, 1);
         let layer = &mut wanted.sSpatialLayers[0];
