@@ -19,13 +19,33 @@ const BLACK: u8 = 16;
 const WHITE: u8 = 235;
 const NEUTRAL: u8 = 128;
 
+/// The box begins and ends at multiples of this each way, or at the picture's edge: so it takes whole blocks of H.264 and JPEG, and
+/// is coded without a trace of what is beside it.
+pub const STEP: usize = 16;
+
 /// Draws the line. Keeps the last one as pixels, so that frames of the same second cost a copy of some rows.
 #[derive(Default)]
 pub struct Overlay {
     text: String,
     size: Resolution,
-    strip: Vec<u8>,
-    strip_width: usize,
+    drawn: Option<Drawn>,
+}
+
+/// The box with its text.
+pub struct Drawn {
+    /// Its distance from the picture's left edge: a multiple of [`STEP`].
+    pub left: usize,
+    /// Its luma, in rows of `stride` samples. Both sides are multiples of [`STEP`]; what lies outside of the picture is black.
+    pub luma: Vec<u8>,
+    /// Width in samples.
+    pub stride: usize,
+}
+
+impl Drawn {
+    /// Its height in samples.
+    pub fn rows(&self) -> usize {
+        self.luma.len() / self.stride
+    }
 }
 
 /// A text size: a height of the font, and how many pixels each of its pixels takes each way.
@@ -54,9 +74,9 @@ impl Font {
         get_raster_width(FontWeight::Regular, self.raster) * self.zoom
     }
 
-    /// Even, with half a character of black on each side.
-    fn strip_width(self, characters: usize) -> usize {
-        ((characters + 1) * self.advance()).next_multiple_of(2)
+    /// With half a character of black on each side.
+    fn width(self, characters: usize) -> usize {
+        (characters + 1) * self.advance()
     }
 
     fn glyph(self, character: char) -> RasterizedChar {
@@ -76,64 +96,70 @@ impl Overlay {
     /// line would be wider than the picture, and cut with an ellipsis where that does not help. Characters that the
     /// font (Basic Latin and Latin-1) lacks become `?`. Nothing is drawn for an empty text.
     pub fn burn(&mut self, frame: &mut Frame, text: &str) {
-        if self.text != text || self.size != frame.size() {
-            self.render(frame.size(), text);
-        }
-        if self.strip_width == 0 {
-            return;
-        }
-        let width = self.size.width as usize;
-        let left = ((width - self.strip_width) / 2) & !1;
+        let (width, height) = (frame.size().width as usize, frame.size().height as usize);
+        let Some(drawn) = self.draw(frame.size(), text) else { return };
+        let (columns, rows) = (drawn.stride.min(width - drawn.left), drawn.rows().min(height));
         let [y, u, v] = frame.planes_mut();
-        for (row, strip) in y.chunks_exact_mut(width).zip(self.strip.chunks_exact(self.strip_width)) {
-            row[left..][..self.strip_width].copy_from_slice(strip);
+        for (row, drawn_row) in y.chunks_exact_mut(width).zip(drawn.luma.chunks_exact(drawn.stride)) {
+            row[drawn.left..][..columns].copy_from_slice(&drawn_row[..columns]);
         }
-        let rows = self.strip.len() / self.strip_width / 2;
         for plane in [u, v] {
-            for row in plane.chunks_exact_mut(width / 2).take(rows) {
-                row[left / 2..][..self.strip_width / 2].fill(NEUTRAL);
+            for row in plane.chunks_exact_mut(width / 2).take(rows / 2) {
+                row[drawn.left / 2..][..columns / 2].fill(NEUTRAL);
             }
         }
     }
 
-    fn render(&mut self, size: Resolution, text: &str) {
-        self.text.clear();
-        self.text.push_str(text);
-        self.size = size;
-        self.strip.clear();
-        self.strip_width = 0;
+    /// What [`Overlay::burn`] puts into a picture of this size.
+    pub fn draw(&mut self, size: Resolution, text: &str) -> Option<&Drawn> {
+        if self.text != text || self.size != size {
+            self.text.clear();
+            self.text.push_str(text);
+            self.size = size;
+            self.drawn = render(size, text);
+        }
+        self.drawn.as_ref()
+    }
+}
 
-        let (width, height) = (size.width as usize, size.height as usize);
-        let mut characters: Vec<char> = text.chars().collect();
-        let wanted = FONTS.iter().filter(|font| font.height() <= height / 30).count().max(1);
-        let fits = |font: &&Font| font.strip_width(characters.len()) <= width;
-        let font = *FONTS[..wanted].iter().rev().find(fits).unwrap_or(&FONTS[0]);
-        if font.height() > height {
-            return;
-        }
-        if font.strip_width(characters.len()) > width {
-            let room = (width / font.advance()).saturating_sub(1);
-            characters.truncate(room.saturating_sub(3));
-            characters.extend(['.'; 3].iter().take(room));
-        }
-        if characters.is_empty() {
-            return;
-        }
+fn render(size: Resolution, text: &str) -> Option<Drawn> {
+    let (width, height) = (size.width as usize, size.height as usize);
+    let mut characters: Vec<char> = text.chars().collect();
+    let wanted = FONTS.iter().filter(|font| font.height() <= height / 30).count().max(1);
+    let fits = |font: &&Font| font.width(characters.len()) <= width;
+    let font = *FONTS[..wanted].iter().rev().find(fits).unwrap_or(&FONTS[0]);
+    if font.height() > height {
+        return None;
+    }
+    if font.width(characters.len()) > width {
+        let room = (width / font.advance()).saturating_sub(1);
+        characters.truncate(room.saturating_sub(3));
+        characters.extend(['.'; 3].iter().take(room));
+    }
+    if characters.is_empty() {
+        return None;
+    }
 
-        self.strip_width = font.strip_width(characters.len());
-        self.strip.resize(self.strip_width * font.height(), BLACK);
-        for (i, character) in characters.into_iter().enumerate() {
-            let left = font.advance() / 2 + i * font.advance();
-            for (y, pixels) in font.glyph(character).rows().enumerate() {
-                for zoomed in 0..font.zoom {
-                    let row = &mut self.strip[(y * font.zoom + zoomed) * self.strip_width + left..];
-                    for (to, pixel) in row.chunks_exact_mut(font.zoom).zip(pixels) {
-                        to.fill(BLACK + (*pixel as u16 * (WHITE - BLACK) as u16 / 255) as u8);
-                    }
+    let text_width = font.width(characters.len());
+    let text_left = (width - text_width) / 2;
+    let left = text_left / STEP * STEP;
+    let stride = (text_left + text_width).next_multiple_of(STEP) - left;
+    let rows = font.height().next_multiple_of(STEP);
+    // In the middle of the box, and whole where the picture cuts it.
+    let top = (rows.min(height) - font.height()) / 2;
+    let mut luma = vec![BLACK; stride * rows];
+    for (i, character) in characters.into_iter().enumerate() {
+        let x = text_left - left + font.advance() / 2 + i * font.advance();
+        for (y, pixels) in font.glyph(character).rows().enumerate() {
+            for zoomed in 0..font.zoom {
+                let row = &mut luma[(top + y * font.zoom + zoomed) * stride + x..];
+                for (to, pixel) in row.chunks_exact_mut(font.zoom).zip(pixels) {
+                    to.fill(BLACK + (*pixel as u16 * (WHITE - BLACK) as u16 / 255) as u8);
                 }
             }
         }
     }
+    Some(Drawn { left, luma, stride })
 }
 
 #[cfg(test)]
@@ -171,13 +197,17 @@ mod tests {
     fn text_is_centred_and_its_height_follows_the_picture() {
         let text = line("Front door", "2020-12-31 22:07:18", Some(42));
         let sizes =
-            [(640, 480, 16), (1280, 720, 24), (1920, 1080, 32), (1640, 1232, 32), (2560, 1440, 48), (3840, 2160, 64)];
-        for (width, height, text_height) in sizes {
+            [(640, 480, 16), (1280, 720, 32), (1920, 1080, 32), (1640, 1232, 32), (2560, 1440, 48), (3840, 2160, 64)];
+        for (width, height, box_height) in sizes {
             let mut frame = grey(Resolution::new(width, height));
             Overlay::new().burn(&mut frame, &text);
             let (left, drawn_width, drawn_height) = drawn(&frame);
-            assert_eq!(drawn_height, text_height, "{width}x{height}");
-            assert!((2 * left + drawn_width).abs_diff(width as usize) <= 2, "{width}x{height}: {left} + {drawn_width}");
+            assert_eq!(drawn_height, box_height, "{width}x{height}");
+            assert!(left.is_multiple_of(STEP) && drawn_width.is_multiple_of(STEP));
+            assert!(
+                (2 * left + drawn_width).abs_diff(width as usize) <= STEP,
+                "{width}x{height}: {left} + {drawn_width}"
+            );
             let [y, u, v] = frame.planes();
             assert!(y.contains(&WHITE) && y.contains(&BLACK));
             // The colour under the box and nothing else.

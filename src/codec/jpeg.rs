@@ -5,6 +5,8 @@
 //! grey levels and refuse the same faults. Stills, thumbnails and outlined pictures are in [`super::still`]; cutting a
 //! byte stream into JPEGs is the cameras' business.
 
+mod annotate;
+mod coded;
 #[cfg(feature = "turbojpeg")]
 mod planes;
 #[cfg(not(feature = "turbojpeg"))]
@@ -19,6 +21,7 @@ use turbo as backend;
 
 use bytes::Bytes;
 
+pub use self::annotate::Annotator;
 use crate::media::{Frame, FramePool, Jpeg, Luma, Resolution};
 
 /// Why a JPEG could not be decoded or made.

@@ -168,11 +168,8 @@ impl Developer {
         }
         let moment = jpeg.moment;
         self.last = moment.pts;
-        let mut show = self.shared.views.wants(moment.pts);
-        if show && self.preparer.is_identity(&self.shared) {
-            show = !self.shared.views.pass_on(&jpeg);
-        }
-        if show || self.live.wants(&self.shared, moment.pts) {
+        self.show_coded(&jpeg);
+        if self.shared.views.wants(moment.pts) || self.live.wants(&self.shared, moment.pts) {
             if let Some(frame) = self.decode(&jpeg) {
                 self.handle(frame, false, true);
             }
@@ -180,6 +177,12 @@ impl Developer {
             self.look_at_jpeg(&jpeg);
         }
         true
+    }
+
+    /// To viewers of the camera's size its own JPEGs, where that can be.
+    fn show_coded(&mut self, jpeg: &Jpeg) {
+        let (preparer, shared) = (&mut self.preparer, &self.shared);
+        shared.views.pass_on(jpeg.size, jpeg.moment, || preparer.prepare_coded(shared, jpeg));
     }
 
     /// Looks at a JPEG by as few of its coefficients as will do; it is decoded whole only if it triggers.
@@ -226,6 +229,9 @@ impl Developer {
                 let present = self.mode == EncodeMode::Continuous || self.lag() < CAUGHT_UP;
                 if present {
                     self.last = self.last.max(jpeg.moment.pts);
+                }
+                if present {
+                    self.show_coded(&jpeg);
                 }
                 if let Some(frame) = self.decode(&jpeg) {
                     self.handle(frame, true, present);

@@ -1,11 +1,13 @@
-//! What is done to every whole frame before anyone sees it: rotation, software settings, annotation.
+//! What is done to every picture before anyone sees it: rotation, software settings, annotation.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::tz::TimeZone;
 
 use super::shared::{Shared, lock};
-use crate::media::{Frame, FramePool};
+use crate::codec::jpeg::Annotator;
+use crate::media::{Frame, FramePool, Jpeg, Moment};
 use crate::overlay::{self, Overlay};
 use crate::picture::{self, Levels, Rotation};
 use crate::settings::PictureSettings;
@@ -47,12 +49,13 @@ impl Default for Adjustment {
 pub(super) struct Preparer {
     pool: FramePool,
     overlay: Overlay,
+    annotator: Annotator,
     zone: TimeZone,
 }
 
 impl Preparer {
     pub(super) fn new(pool: FramePool) -> Self {
-        Self { pool, overlay: Overlay::default(), zone: TimeZone::system() }
+        Self { pool, overlay: Overlay::default(), annotator: Annotator::default(), zone: TimeZone::system() }
     }
 
     /// The frame as it is shown and recorded.
@@ -61,13 +64,8 @@ impl Preparer {
             let adjustment = lock(&shared.adjustment).clone();
             let mut frame = picture::rotate(frame, adjustment.rotation, &self.pool);
             adjustment.levels.apply(&mut frame);
-            let annotation = &shared.config.annotation;
-            if annotation.enabled {
-                let brightness = frame.moment.brightness.filter(|_| shared.is_monitoring());
-                let local = frame.moment.wall.to_zoned_datetime(self.zone.clone());
-                // The format was checked with the configuration.
-                let time = jiff::fmt::strtime::format(&annotation.time_format, &local).unwrap_or_default();
-                self.overlay.burn(&mut frame, &overlay::line(&shared.config.label, &time, brightness));
+            if let Some(line) = self.line(shared, &frame.moment) {
+                self.overlay.burn(&mut frame, &line);
             }
             frame
         })
@@ -85,8 +83,27 @@ impl Preparer {
         frame
     }
 
-    /// Whether a frame would be left as it is.
-    pub(super) fn is_identity(&self, shared: &Shared) -> bool {
-        !shared.config.annotation.enabled && lock(&shared.adjustment).is_identity()
+    /// The JPEG as it is shown, without decoding it; nothing where it has to be decoded for that.
+    pub(super) fn prepare_coded(&mut self, shared: &Shared, jpeg: &Jpeg) -> Option<Bytes> {
+        if !lock(&shared.adjustment).is_identity() {
+            return None;
+        }
+        shared.counters.prepare.time(|| match self.line(shared, &jpeg.moment) {
+            Some(line) => self.annotator.annotate(&jpeg.bytes, &line).map(Bytes::from),
+            None => Some(jpeg.bytes.clone()),
+        })
+    }
+
+    /// What is burned in, if anything.
+    fn line(&self, shared: &Shared, moment: &Moment) -> Option<String> {
+        let annotation = &shared.config.annotation;
+        if !annotation.enabled {
+            return None;
+        }
+        let brightness = moment.brightness.filter(|_| shared.is_monitoring());
+        let local = moment.wall.to_zoned_datetime(self.zone.clone());
+        // The format was checked with the configuration.
+        let time = jiff::fmt::strtime::format(&annotation.time_format, &local).unwrap_or_default();
+        Some(overlay::line(&shared.config.label, &time, brightness))
     }
 }

@@ -1,4 +1,5 @@
-//! Annotated JPEGs for viewers: each size made once for all who watch it, and nothing while nobody does.
+//! Annotated JPEGs for viewers: each size made once for all who watch it, and nothing while nobody does. Those of the camera's
+//! own size are the camera's JPEGs, with the line burned in as they are.
 //!
 //! The producer never waits for a viewer: each reads the newest picture when it is ready for one. How pictures go over
 //! the wire is `web::mjpeg`'s.
@@ -140,20 +141,21 @@ impl ViewHub {
         self.filled.notify_one();
     }
 
-    /// Passes a camera's own JPEG on to viewers of the full size, where nothing has to be drawn into it. Answers whether
-    /// that served everybody.
-    pub(super) fn pass_on(&self, jpeg: &Jpeg) -> bool {
-        let mut all = true;
-        for variant in lock(&self.variants).iter_mut().filter(|v| v.is_due(jpeg.moment.pts)) {
-            if variant.width.is_some_and(|width| width < jpeg.size.width) {
-                all = false;
-                continue;
-            }
-            variant.last = jpeg.moment.pts;
-            let picture = LivePicture { jpeg: jpeg.bytes.clone(), moment: jpeg.moment, notice: false };
-            variant.newest.send_replace(Some(Arc::new(picture)));
+    /// Gives a picture of the camera's size, which `make` has as JPEG without it being decoded, to the viewers of that size. Without
+    /// one they stay to be served.
+    pub(super) fn pass_on(&self, camera: Resolution, moment: Moment, make: impl FnOnce() -> Option<Bytes>) {
+        let mut variants = lock(&self.variants);
+        let whole = |v: &&mut Variant| v.is_due(moment.pts) && v.width.is_none_or(|width| width >= camera.width);
+        let mut due = variants.iter_mut().filter(whole).peekable();
+        if due.peek().is_none() {
+            return;
         }
-        all
+        let Some(jpeg) = make() else { return };
+        let picture = Arc::new(LivePicture { jpeg, moment, notice: false });
+        for variant in due {
+            variant.last = moment.pts;
+            variant.newest.send_replace(Some(Arc::clone(&picture)));
+        }
     }
 
     /// Ends every subscription and the view thread.
