@@ -2,7 +2,7 @@
 //!
 //! Noise differs from picture to picture, and an encoder spends time and bits on all that differs. Where a sample is within
 //! the noise of what it was before, it moves only a part of the way; where something has changed it is taken as it is.
-//! How strong the noise is, is measured anew in every frame, and without noise nothing is changed. Rotation and levels are
+//! How strong the noise is, is measured anew in every frame, for luma and chroma each: without noise nothing is changed. Rotation and levels are
 //! in [`crate::picture`].
 
 use std::sync::Arc;
@@ -36,30 +36,38 @@ impl Denoiser {
     /// The frame without noise; itself where there is none.
     pub fn reduce(&mut self, frame: Arc<Frame>) -> Arc<Frame> {
         let steady = match self.steady.take().filter(|steady| steady.size() == frame.size()) {
-            Some(before) => match reach(noise(&mut self.blocks, &frame, &before)) {
-                0 => frame,
-                reach => {
-                    let mut steady = self.pool.frame(frame.size(), frame.moment);
-                    follow(before.data(), frame.data(), reach, steady.data_mut());
-                    Arc::new(steady)
-                }
-            },
+            Some(before) => self.steadied(&before, frame),
             None => frame,
         };
         self.steady = Some(Arc::clone(&steady));
         steady
     }
+
+    fn steadied(&mut self, before: &Frame, frame: Arc<Frame>) -> Arc<Frame> {
+        let width = frame.size().width as usize;
+        let planes = [0, 1, 2].map(|n| (before.planes()[n], frame.planes()[n], if n == 0 { width } else { width / 2 }));
+        let reaches = planes.map(|(before, now, width)| reach(noise(&mut self.blocks, now, before, width)));
+        if reaches == [0; 3] {
+            return frame;
+        }
+        let mut steady = self.pool.frame(frame.size(), frame.moment);
+        for ((to, (before, now, _)), reach) in steady.planes_mut().into_iter().zip(planes).zip(reaches) {
+            match reach {
+                0 => to.copy_from_slice(now),
+                reach => follow(before, now, reach, to),
+            }
+        }
+        Arc::new(steady)
+    }
 }
 
-/// Mean difference of the luma samples of a block that stands still, in quarters of a level: the median of all blocks, so
+/// Mean difference of the samples of a block that stands still, in quarters of a level: the median of all blocks of a plane, so
 /// that what moves does not count while it takes less than half of the picture.
-fn noise(blocks: &mut Vec<u32>, frame: &Frame, before: &Frame) -> u32 {
+fn noise(blocks: &mut Vec<u32>, now: &[u8], then: &[u8], width: usize) -> u32 {
     const LARGEST: usize = 4 * 255;
     blocks.clear();
     blocks.resize(LARGEST + 1, 0);
-    let width = frame.size().width as usize;
     let mut count = 0;
-    let (now, then) = (frame.planes()[0], before.planes()[0]);
     for (now, then) in now.chunks_exact(width).zip(then.chunks_exact(width)).skip(BLOCK / 2).step_by(BLOCK) {
         for (now, then) in now.chunks_exact(BLOCK).zip(then.chunks_exact(BLOCK)) {
             let sum: u32 = now.iter().zip(then).map(|(now, then)| u32::from(now.abs_diff(*then))).sum();

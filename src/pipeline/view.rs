@@ -48,7 +48,7 @@ impl Variant {
     fn is_due(&self, pts: Pts) -> bool {
         let fastest = self.rates.iter().copied().fold(0.0, f32::max);
         // A tenth early is in time: the camera's pictures do not come to the tick.
-        fastest > 0.0 && pts >= self.last + Duration::from_secs_f32((0.9 / fastest).min(60.0))
+        fastest > 0.0 && pts > self.last && pts >= self.last + Duration::from_secs_f32((0.9 / fastest).min(60.0))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::jpeg_camera::JpegCamera;
 use crate::support::{Daemon, PATIENCE, begin, jpeg_size, read_chunk, read_head, wait_for};
 
 /// A viewer's connection, read part by part.
@@ -76,6 +77,26 @@ fn each_part_is_a_picture_newer_than_the_one_before() {
         last = taken_at;
     }
     assert!(Viewer::open(&daemon, "/cameras/front/mjpeg").part().1 > last);
+}
+
+#[test]
+fn the_line_is_burned_into_a_cameras_own_jpegs_without_decoding_them() {
+    let camera = JpegCamera::start();
+    let daemon = Daemon::start_in(tempfile::tempdir().unwrap(), "", &camera.section("min_trigger_area = 1.0"));
+    daemon.wait_for_pictures();
+    let (mut annotated, mut raw) = (Viewer::open(&daemon, "/mjpeg"), Viewer::open(&daemon, "/mjpeg?raw=1"));
+    let shown: Vec<_> = (0..12).map(|_| annotated.part()).collect();
+    let sent: Vec<_> = (0..12).map(|_| raw.part()).collect();
+    let mut pairs = 0;
+    for (shown, taken_at) in &shown {
+        let Some((sent, _)) = sent.iter().find(|(_, at)| at == taken_at) else { continue };
+        assert_ne!(shown, sent);
+        // The lower half is the camera's, byte for byte.
+        assert!(shown.ends_with(&sent[sent.len() / 2..]));
+        pairs += 1;
+    }
+    assert!(pairs >= 5, "only {pairs} pictures were seen both ways");
+    assert_eq!(daemon.metric("watchtower_stage_runs_total{camera=\"front\",stage=\"view\"}"), 0.0);
 }
 
 #[test]
