@@ -45,16 +45,22 @@ impl Denoiser {
 
     fn steadied(&mut self, before: &Frame, frame: Arc<Frame>) -> Arc<Frame> {
         let width = frame.size().width as usize;
-        let planes = [0, 1, 2].map(|n| (before.planes()[n], frame.planes()[n], if n == 0 { width } else { width / 2 }));
-        let reaches = planes.map(|(before, now, width)| reach(noise(&mut self.blocks, now, before, width)));
+        let widths = [width, width / 2, width / 2];
+        let reaches = [0, 1, 2].map(|n| {
+            let (now, then) = (frame.planes()[n], before.planes()[n]);
+            reach(noise(&mut self.blocks, now, then, widths[n]))
+        });
         if reaches == [0; 3] {
             return frame;
         }
-        let mut steady = self.pool.frame(frame.size(), frame.moment);
-        for ((to, (before, now, _)), reach) in steady.planes_mut().into_iter().zip(planes).zip(reaches) {
-            match reach {
-                0 => to.copy_from_slice(now),
-                reach => follow(before, now, reach, to),
+        let mut steady = Arc::try_unwrap(frame).unwrap_or_else(|shared| {
+            let mut own = self.pool.frame(shared.size(), shared.moment);
+            own.data_mut().copy_from_slice(shared.data());
+            own
+        });
+        for ((now, before), reach) in steady.planes_mut().into_iter().zip(before.planes()).zip(reaches) {
+            if reach > 0 {
+                follow(before, now, reach);
             }
         }
         Arc::new(steady)
@@ -91,8 +97,8 @@ fn reach(quarters: u32) -> u8 {
 
 /// Moves samples from what they were towards what they are now: a quarter of the way within `reach`, half within twice that,
 /// all beyond. Rounded alike in both directions, and a difference of one stays, so that what stands still comes to rest.
-fn follow(before: &[u8], now: &[u8], reach: u8, to: &mut [u8]) {
-    for ((to, before), now) in to.iter_mut().zip(before).zip(now) {
+fn follow(before: &[u8], now: &mut [u8], reach: u8) {
+    for (now, before) in now.iter_mut().zip(before) {
         let away = now.abs_diff(*before);
         let step = if away <= reach {
             (away + 2) / 4
@@ -101,7 +107,7 @@ fn follow(before: &[u8], now: &[u8], reach: u8, to: &mut [u8]) {
         } else {
             away
         };
-        *to = if now > before { *before + step } else { *before - step };
+        *now = if *now > *before { *before + step } else { *before - step };
     }
 }
 
@@ -179,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_others_have_too_is_left_as_it_is() {
+        let pool = FramePool::default();
+        let (mut alone, mut shared) = (Denoiser::new(), Denoiser::new());
+        for n in 0..5 {
+            let noisy = Arc::new(frame(&pool, n, 3, 40));
+            let in_place = alone.reduce(Arc::new(frame(&pool, n, 3, 40)));
+            assert!(shared.reduce(Arc::clone(&noisy)).data() == in_place.data());
+            assert!(noisy.data() == frame(&pool, n, 3, 40).data());
+        }
+    }
+
+    #[test]
     fn another_size_begins_anew() {
         let pool = FramePool::default();
         let mut denoiser = Denoiser::new();
@@ -193,8 +211,8 @@ mod tests {
     fn steps_are_alike_in_both_directions_and_pass_by_nothing() {
         for now in 0..=255u8 {
             let before: Vec<u8> = (0..=255).collect();
-            let mut steady = [0; 256];
-            follow(&before, &[now; 256], MOST, &mut steady);
+            let mut steady = [now; 256];
+            follow(&before, &mut steady, MOST);
             for (was, is) in (0..=255u8).zip(steady) {
                 assert!(is.abs_diff(now) <= was.abs_diff(now), "{was} to {now}: {is}");
                 assert!(was.abs_diff(now) <= 2 * MOST || is == now, "{was} to {now}: {is}");

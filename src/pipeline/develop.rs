@@ -312,6 +312,11 @@ impl Developer {
             self.shared.counters.reduce.time(|| scale::shrink_luma(&frame, scale, &mut self.luma));
         }
         let frame = Arc::new(self.preparer.prepare(&self.shared, frame));
+        if look {
+            self.turn_luma();
+            let change = self.decider.look(&self.shared, &self.luma, moment, || Some(Arc::clone(&frame)));
+            self.follow(change);
+        }
         if encode && self.rolled.take_if(|end| moment.pts > *end).is_some() {
             self.idr.fill(true);
         }
@@ -323,13 +328,6 @@ impl Developer {
         if encode && live == Source::Nobody {
             self.live.withheld();
         }
-        for (n, (stream, idr)) in streams.iter().zip(&mut self.idr).enumerate() {
-            if stream.has_room() {
-                stream.encode(Arc::clone(&frame), std::mem::take(idr), live == Source::Stream(n));
-            } else {
-                self.shared.counters.encoder_busy.one();
-            }
-        }
         if live == Source::Own {
             self.live.encode(&self.shared, &frame);
         }
@@ -339,10 +337,13 @@ impl Developer {
         if present && self.shared.views.wants(moment.pts) {
             self.shared.views.show(Arc::clone(&frame), false, &self.shared.counters);
         }
-        if look {
-            self.turn_luma();
-            let change = self.decider.look(&self.shared, &self.luma, moment, || Some(frame));
-            self.follow(change);
+        // Last: an encoder that has the frame to itself takes the noise out in place.
+        for (n, (stream, idr)) in streams.iter().zip(&mut self.idr).enumerate() {
+            if stream.has_room() {
+                stream.encode(Arc::clone(&frame), std::mem::take(idr), live == Source::Stream(n));
+            } else {
+                self.shared.counters.encoder_busy.one();
+            }
         }
     }
 
@@ -438,7 +439,7 @@ impl Developer {
             Trial { sessions: self.streams.iter().map(session).collect(), runs: 0, best: Duration::MAX }
         });
         let mut encode = |session: &mut Session| {
-            session.encode(&self.shared, &frame, false, &mut drop)?;
+            session.encode(&self.shared, Arc::clone(&frame), false, &mut drop)?;
             session.settle(&self.shared, &mut drop)
         };
         if let Err(error) = trial.sessions.iter_mut().try_for_each(&mut encode) {

@@ -106,34 +106,41 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
             }
             stream.ring.push(unit);
         };
-        let outcome = match &job {
+        let (mut advanced, mut stopped, mut encoded) = (None, false, false);
+        let outcome = match job {
             Job::Frame { frame, idr, .. } => {
+                encoded = true;
                 shared.bell.ring();
-                session.encode(shared, frame, *idr, &mut done)
+                session.encode(shared, frame, idr, &mut done)
             }
-            Job::Advance(_) => session.settle(shared, &mut done),
-            Job::Rest | Job::Stop => session.rest(shared, &mut done),
+            Job::Advance(pts) => {
+                advanced = Some(pts);
+                session.settle(shared, &mut done)
+            }
+            Job::Rest => session.rest(shared, &mut done),
+            Job::Stop => {
+                (advanced, stopped) = (Some(Pts::MAX), true);
+                session.rest(shared, &mut done)
+            }
         };
-        match (outcome, &job) {
-            (Ok(()), Job::Frame { .. }) if failing => {
+        match outcome {
+            Ok(()) if failing && encoded => {
                 shared.set_fault(None);
                 failing = false;
             }
-            (Ok(()), _) => {}
-            (Err(error), _) => {
+            Ok(()) => {}
+            Err(error) => {
                 shared.counters.encode_failed.one();
                 shared.set_fault(Some(format!("pictures for the {} cannot be encoded: {error}", stream.name)));
                 failing = true;
                 session.reset();
             }
         }
-        match job {
-            Job::Advance(pts) => stream.ring.advance(pts),
-            Job::Stop => {
-                stream.ring.advance(Pts::MAX);
-                return;
-            }
-            Job::Frame { .. } | Job::Rest => {}
+        if let Some(pts) = advanced {
+            stream.ring.advance(pts);
+        }
+        if stopped {
+            return;
         }
     }
 }
@@ -160,14 +167,14 @@ impl Session {
     pub(super) fn encode(
         &mut self,
         shared: &Shared,
-        frame: &Arc<Frame>,
+        frame: Arc<Frame>,
         idr: bool,
         done: &mut dyn FnMut(AccessUnit),
     ) -> Result<(), EncodeError> {
         let target = frame.size().fitted_into(self.config.size.unwrap_or(LARGEST));
         let frame = match target == frame.size() {
-            true => Arc::clone(frame),
-            false => Arc::new(shared.counters.scale.time(|| self.scaler.scale(frame, target, &self.pool))),
+            true => frame,
+            false => Arc::new(shared.counters.scale.time(|| self.scaler.scale(&frame, target, &self.pool))),
         };
         let encoder = self.encoder.get_or_insert_with(|| {
             // JPEGs use the whole range of values; cameras and programs that give raw pictures, the studio range.
