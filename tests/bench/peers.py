@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# JPEG quality of annotated viewers' pictures; Watchtower's own, so that both compress alike.
+# JPEG quality of motion's pictures for viewers: that of Watchtower's where it compresses them.
 VIEW_QUALITY = 80
 # What a daemon gets to finish its files.
 END_S = 20
