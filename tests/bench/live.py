@@ -155,10 +155,8 @@ def _numbers(file: Path) -> list[int]:
 
 def _look_back(context, folder: Path, runs: int) -> list[dict]:
     data = folder / "back"
-    source = f"--source=pattern --size=320x240 --fps={FPS} --bitrate=500".split()
-    command = [str(context.binary), "demo", *source, "--data", str(data)]
     context.say(f"makes {RECORDINGS} recordings and one of an hour")
-    with _demo(command, data) as port:
+    with _daemon(context.binary, data) as port:
         _request(port, "POST", "/api/stop")
         time.sleep(12)
         _request(port, "POST", "/api/record")
@@ -182,10 +180,10 @@ def _look_back(context, folder: Path, runs: int) -> list[dict]:
     done = []
     for number in range(runs):
         context.say(f"run {number + 1} of {runs}: lists and the hour's first bytes")
-        with _demo(command, data) as port:
+        with _daemon(context.binary, data) as port:
             path = "/api/recordings/2023-01-01/12.00.00/video.mp4"
             # The daemon makes the index that is missing.
-            _until(lambda: _status(port, path) == 200 and _frames(port) >= HOUR_PICTURES / FPS * 0.9, 600)
+            _until(lambda: _status(port, path) == 200 and _indexed(port), 600)
             run = {
                 "list_ms": _best(port, "/api/recordings"),
                 "details_ms": _best(port, "/api/recordings?details=1&limit=100"),
@@ -337,13 +335,29 @@ def _crowd(port: int, count: int) -> None:
     threading.Event().wait()
 
 
-class _demo:
-    """A daemon on a storage folder that is kept; answers its port."""
+class _daemon:
+    """A daemon on a storage folder that is kept, and from which nothing goes; answers its port."""
 
-    def __init__(self, command: list[str], data: Path):
+    def __init__(self, binary: Path, data: Path):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
-        self._command, self._log = [*command, "--listen", f"127.0.0.1:{self._port}"], data.parent / "back.log"
+        config = data.parent / "watchtower.toml"
+        config.write_text(
+            f"""
+[storage]
+path = "{data}"
+max_size = "1 TB"
+[web]
+listen = "127.0.0.1:{self._port}"
+[cameras.demo]
+source = "pattern"
+size = "320x240"
+fps = {FPS}
+[cameras.demo.disk]
+kbit = 500
+"""
+        )
+        self._command, self._log = [binary, "run", "--config", config], data.parent / "back.log"
 
     def __enter__(self) -> int:
         self._process = subprocess.Popen(self._command, stdout=self._log.open("ab"), stderr=subprocess.STDOUT)
@@ -396,10 +410,10 @@ def _json(port: int, path: str):
     return json.loads(_request(port, "GET", path)[2])
 
 
-def _frames(port: int) -> float:
-    """Seconds of the long recording."""
+def _indexed(port: int) -> bool:
+    """Whether the long recording has been read through."""
     listed = _json(port, "/api/recordings?details=1&until=2023-01-02")
-    return max((recording["duration_s"] for recording in listed), default=0)
+    return any(recording["duration_s"] > 0 for recording in listed)
 
 
 def _best(port: int, path: str, headers: dict | None = None, first_byte: bool = False) -> float:
