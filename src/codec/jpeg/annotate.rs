@@ -185,9 +185,9 @@ impl CodedBox {
             }
         }
         let (last, count, behind) = bits.rest();
-        // Nothing is coded after it: what is left of the byte is padding.
-        let ended = matches!(behind, [0xff, marker, ..] if *marker != 0);
+        let ended = end == rows * columns || head.restart_interval > 0 && end.is_multiple_of(head.restart_interval);
         if ended {
+            // What is left of the byte is padding.
             out.align();
         } else {
             match (out.begun() + count) % 8 {
@@ -362,6 +362,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_picture_that_is_annotated_is_whole(
+            width in 32u16..300,
+            height in 32u16..100,
+            sampling in prop::sample::select(&[SamplingFactor::F_1_1, SamplingFactor::F_2_1, SamplingFactor::F_2_2][..]),
+            interval in 0u16..40,
+            line in "[ -~]{0,60}",
+        ) {
+            let jpeg = jpeg(width, height, ColorType::Rgb, |encoder| {
+                encoder.set_sampling_factor(sampling);
+                encoder.set_restart_interval(interval);
+            });
+            if let Some(annotated) = Annotator::default().annotate(&jpeg, &line) {
+                assert_burnt(&jpeg, &annotated, &line);
+            }
+        }
+
         #[test]
         fn no_damage_makes_it_panic(at in 0usize..20_000, bytes in proptest::collection::vec(any::<u8>(), 1..40), cut in any::<bool>()) {
             let mut jpeg = jpeg(320, 240, ColorType::Rgb, |encoder| encoder.set_restart_interval(33));

@@ -269,14 +269,8 @@ impl Frame {
     /// The components of a scan (B.2.3): all of the picture, in its order.
     fn in_scan(&self, body: &[u8]) -> Option<Vec<Component>> {
         let (count, rest) = body.split_first()?;
-        let (selected, [0, 63, 0]) =
-            rest.as_chunks::<2>().0.split_at_checked((*count).into()).and_then(|(parts, _)| {
-                let end: [u8; 3] = rest.get(2 * parts.len()..)?.try_into().ok()?;
-                Some((parts, end))
-            })?
-        else {
-            return None;
-        };
+        let (selected, [0, 63, 0]) = rest.split_at_checked(2 * usize::from(*count))? else { return None };
+        let selected = selected.as_chunks::<2>().0;
         if selected.len() != self.parts.len() {
             return None;
         }
