@@ -47,12 +47,12 @@ class Section:
     # Every run, as it was measured.
     runs: dict = field(default_factory=dict)
 
-    def as_json(self, top: Path) -> dict:
+    def as_json(self, measured: str) -> dict:
         goals = [asdict(goal) | {"median": goal.median, "verdict": goal.verdict()} for goal in self.goals]
         return {
             "title": self.title,
             "date": datetime.now(UTC).date().isoformat(),
-            "commit": commit(top),
+            "commit": measured,
             "machine": machine(),
             "setting": self.setting,
             "goals": goals,
@@ -87,10 +87,10 @@ def machine() -> dict:
     }
 
 
-def keep(path: Path, top: Path, sections: list[Section]) -> dict:
-    """Puts sections into the JSON, in place of what they measured before; answers the whole."""
+def keep(path: Path, measured: str, sections: list[Section]) -> dict:
+    """Puts sections, of the commit that was measured, into the JSON, in place of what they measured before; answers the whole."""
     kept = json.loads(path.read_text()) if path.exists() else {}
-    kept |= {section.name: section.as_json(top) for section in sections}
+    kept |= {section.name: section.as_json(measured) for section in sections}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     return kept
