@@ -137,6 +137,11 @@ class Words(unittest.TestCase):
                      "camera_auto_detect=0", "gpio=5=op,dh", "gpio=17=pu"):
             self.assertIn(line, lines)
 
+    def test_the_fan_runs_on_when_its_service_ends(self):
+        parameters = json.loads(text("full", "meta.json"))["kernelParams"]
+        for driver in ("pinctrl_bcm2835", "pinctrl_rp1"):
+            self.assertIn(f"{driver}.persist_gpio_outputs=1", parameters)
+
     def test_every_location_says_who_asks(self):
         for host in HOSTS:
             conf = text(host, "nix/store/nginx.conf")
