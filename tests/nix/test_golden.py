@@ -251,6 +251,17 @@ class Firewall(unittest.TestCase):
 
 
 @needs_forky
+class Tmpfiles(unittest.TestCase):
+    def test_the_recordings_folder_is_the_daemons_alone(self):
+        install("usb")
+        self.assertIn("\nReadWritePaths=/srv/watchtower\n", text("usb", "etc/systemd/system/watchtower.service"))
+        made = in_forky("sh", "-euc", "rm -rf /srv/watchtower; systemd-sysusers --inline 'u watchtower -' >&2;"
+                        "systemd-tmpfiles --create /etc/tmpfiles.d/10-watchtower.conf; stat -c '%U %G %a' /srv/watchtower")
+        self.assertEqual(made.returncode, 0, made.stdout)
+        self.assertEqual(made.stdout.splitlines()[-1], "watchtower watchtower 750")
+
+
+@needs_forky
 class Udev(unittest.TestCase):
     def test_udev_accepts_the_rules(self):
         for host in CAMERAS:
