@@ -12,33 +12,14 @@ let
   inherit (lib) mkEnableOption mkOption types;
   cfg = config.services.watchtower-fleet;
   nginx = import ./nginx.nix { inherit lib; };
-  file =
-    example: description:
-    mkOption {
-      type = types.str;
-      inherit example description;
-    };
-  credential = name: "/run/credentials/nginx.service/watchtower-fleet-${name}";
-  credentials = {
-    "server.pem" = cfg.certificate;
-    "server.key" = cfg.certificateKey;
-    "clients-ca.pem" = cfg.clientCa;
+  inherit (nginx) file;
+  owner = "watchtower-fleet";
+  credential = nginx.credential owner;
+  credentials = nginx.serverCredentials cfg // {
     "cameras-ca.pem" = cfg.cameraCa;
     "proxy.pem" = cfg.proxyCertificate;
     "proxy.key" = cfg.proxyCertificateKey;
-  }
-  // lib.optionalAttrs (cfg.clientCrl != null) { "clients-crl.pem" = cfg.clientCrl; };
-  listen =
-    map
-      (addr: {
-        inherit addr;
-        inherit (cfg) port;
-        ssl = true;
-      })
-      [
-        "0.0.0.0"
-        "[::]"
-      ];
+  };
 
   camera = types.submodule (
     { name, ... }:
@@ -173,7 +154,7 @@ in
         message = "services.watchtower-fleet has the folder \"${folder}\": it has to be 1 to 32 of a-z, 0-9 and -.";
       }) folders
       ++ lib.mapAttrsToList (name: path: {
-        assertion = lib.hasPrefix "/" path && !lib.hasPrefix builtins.storeDir path;
+        assertion = nginx.isOutsideStore path;
         message = "services.watchtower-fleet: ${name} is ${path}; it has to be the path of a file on this machine, as text in quotation marks.";
       }) credentials;
 
@@ -187,62 +168,37 @@ in
           extraConfig = "keepalive 8;";
         };
       }) cfg.cameras;
-      virtualHosts = {
-        "_" = {
-          default = true;
-          rejectSSL = true;
-          inherit listen;
-          extraConfig = nginx.bounds;
-        };
-        ${cfg.serverName} = {
-          inherit listen;
-          onlySSL = true;
-          sslCertificate = credential "server.pem";
-          sslCertificateKey = credential "server.key";
-          extraConfig =
-            nginx.tls
-            + nginx.clients (credential "clients-ca.pem") (
-              if cfg.clientCrl == null then null else credential "clients-crl.pem"
-            )
-            + nginx.bounds
-            + nginx.allow cfg.allow
-            + ''
-              absolute_redirect off;
-              access_log off;
-            '';
-          locations = lib.mkMerge (
-            lib.concatLists (
-              lib.mapAttrsToList (
-                name: camera: map (locations name camera) ([ name ] ++ camera.aliases)
-              ) cfg.cameras
-            )
-            ++ [
-              {
-                "/".return = "404";
-                "= /" = {
-                  root = page;
-                  tryFiles = "/index.html =404";
-                  extraConfig = ''
-                    add_header Content-Security-Policy "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-                    add_header X-Content-Type-Options nosniff;
-                    add_header Cache-Control no-store;
-                  '';
-                };
-              }
-            ]
-          );
-        };
+      virtualHosts = nginx.virtualHosts owner cfg {
+        extraConfig = ''
+          absolute_redirect off;
+          access_log off;
+        '';
+        locations = lib.mkMerge (
+          lib.concatLists (
+            lib.mapAttrsToList (
+              name: camera: map (locations name camera) ([ name ] ++ camera.aliases)
+            ) cfg.cameras
+          )
+          ++ [
+            {
+              "/".return = "404";
+              "= /" = {
+                root = page;
+                tryFiles = "/index.html =404";
+                extraConfig = ''
+                  add_header Content-Security-Policy "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+                  add_header X-Content-Type-Options nosniff;
+                  add_header Cache-Control no-store;
+                '';
+              };
+            }
+          ]
+        );
       };
     };
 
     networking.firewall.allowedTCPPorts = [ cfg.port ];
 
-    systemd.services.nginx = {
-      after = [ "time-set.target" ];
-      wants = [ "time-set.target" ];
-      serviceConfig.LoadCredential = lib.mapAttrsToList (
-        name: path: "watchtower-fleet-${name}:${path}"
-      ) credentials;
-    };
+    systemd.services.nginx = nginx.service owner credentials;
   };
 }

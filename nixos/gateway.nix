@@ -10,31 +10,8 @@ let
   inherit (lib) mkEnableOption mkOption types;
   cfg = config.services.watchtower.gateway;
   nginx = import ./nginx.nix { inherit lib; };
-  file =
-    example: description:
-    mkOption {
-      type = types.str;
-      inherit example description;
-    };
-  # systemd reads the files as root and shows them to nginx alone.
-  credential = name: "/run/credentials/nginx.service/watchtower-${name}";
-  credentials = {
-    "server.pem" = cfg.certificate;
-    "server.key" = cfg.certificateKey;
-    "clients-ca.pem" = cfg.clientCa;
-  }
-  // lib.optionalAttrs (cfg.clientCrl != null) { "clients-crl.pem" = cfg.clientCrl; };
-  listen =
-    map
-      (addr: {
-        inherit addr;
-        inherit (cfg) port;
-        ssl = true;
-      })
-      [
-        "0.0.0.0"
-        "[::]"
-      ];
+  inherit (nginx) file;
+  owner = "watchtower";
 in
 {
   options.services.watchtower.gateway = {
@@ -80,7 +57,7 @@ in
     assertions =
       map
         (option: {
-          assertion = lib.hasPrefix "/" cfg.${option} && !lib.hasPrefix builtins.storeDir cfg.${option};
+          assertion = nginx.isOutsideStore cfg.${option};
           message = "services.watchtower.gateway.${option} is ${cfg.${option}}: it has to be the path of a file on the camera, as text in quotation marks.";
         })
         (
@@ -112,46 +89,23 @@ in
           "~^proxy:(?<watchtower_outside>[A-Za-z0-9.:\[\]-]+)$" $watchtower_outside;
         }
       '';
-      virtualHosts = {
-        # Any other name, or none: the handshake is refused.
-        "_" = {
-          default = true;
-          rejectSSL = true;
-          inherit listen;
-          extraConfig = nginx.bounds;
-        };
-        ${cfg.serverName} = {
-          inherit (cfg) serverAliases;
-          inherit listen;
-          onlySSL = true;
-          sslCertificate = credential "server.pem";
-          sslCertificateKey = credential "server.key";
-          extraConfig =
-            nginx.tls
-            + nginx.clients (credential "clients-ca.pem") (
-              if cfg.clientCrl == null then null else credential "clients-crl.pem"
-            )
-            + nginx.bounds
-            + nginx.allow cfg.allow;
-          locations =
-            nginx.locations {
-              inherit (cfg) upstream;
-              headers = nginx.identity // {
-                X-Forwarded-Client-Cert = "$watchtower_user";
-                X-Forwarded-Host = "$watchtower_host";
-              };
-            }
-            // {
-              "/".return = "404";
+      virtualHosts = nginx.virtualHosts owner cfg {
+        inherit (cfg) serverAliases;
+        locations =
+          nginx.locations {
+            inherit (cfg) upstream;
+            headers = nginx.identity // {
+              X-Forwarded-Client-Cert = "$watchtower_user";
+              X-Forwarded-Host = "$watchtower_host";
             };
-        };
+          }
+          // {
+            "/".return = "404";
+          };
       };
     };
 
-    systemd.services.nginx = {
-      # Certificates have dates: a Pi that boots in 1970 would refuse everybody.
-      after = [ "time-set.target" ];
-      wants = [ "time-set.target" ];
+    systemd.services.nginx = nginx.service owner (nginx.serverCredentials cfg) // {
       # Until the certificates have been brought, there is nothing to serve. A revocation list that is missing is not passed over
       # like that: the unit fails for want of its credential, and says so.
       unitConfig.ConditionPathExists = [
@@ -159,9 +113,6 @@ in
         cfg.certificateKey
         cfg.clientCa
       ];
-      serviceConfig.LoadCredential = lib.mapAttrsToList (
-        name: path: "watchtower-${name}:${path}"
-      ) credentials;
     };
   };
 }

@@ -1,4 +1,4 @@
-# What the gateway and the fleet proxy share: the paths that are passed on, and with which headers.
+# What the gateway and the fleet proxy share: a server with TLS for clients with a certificate, the paths that are passed on, and with which headers.
 #
 # nginx inherits `proxy_set_header` into a location only if that location has none of its own. So every location is made by
 # `locations`, with all of them, and none can be without.
@@ -24,8 +24,7 @@ let
     "/live\\.mp4"
     "/api/events"
   ];
-in
-{
+
   # nginx's own word on TLS, for clients of the last years.
   tls = ''
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -59,6 +58,74 @@ in
     lib.optionalString (addresses != [ ]) (
       lib.concatMapStrings (address: "allow ${address};\n") addresses + "deny all;\n"
     );
+in
+rec {
+  # A file on the machine that runs nginx; only its path is in the store.
+  file =
+    example: description:
+    lib.mkOption {
+      type = lib.types.str;
+      inherit example description;
+    };
+  isOutsideStore = path: lib.hasPrefix "/" path && !lib.hasPrefix builtins.storeDir path;
+
+  # systemd reads such files as root and shows them to nginx alone, under these names.
+  credential = owner: name: "/run/credentials/nginx.service/${owner}-${name}";
+  service = owner: credentials: {
+    # Certificates have dates: a Pi that boots in 1970 would refuse everybody.
+    after = [ "time-set.target" ];
+    wants = [ "time-set.target" ];
+    serviceConfig.LoadCredential = lib.mapAttrsToList (
+      name: path: "${owner}-${name}:${path}"
+    ) credentials;
+  };
+  serverCredentials =
+    cfg:
+    {
+      "server.pem" = cfg.certificate;
+      "server.key" = cfg.certificateKey;
+      "clients-ca.pem" = cfg.clientCa;
+    }
+    // lib.optionalAttrs (cfg.clientCrl != null) { "clients-crl.pem" = cfg.clientCrl; };
+
+  # One name on `cfg.port`, for clients with a certificate. With any other name, or none, the handshake is refused.
+  virtualHosts =
+    owner: cfg: server:
+    let
+      listen =
+        map
+          (addr: {
+            inherit addr;
+            inherit (cfg) port;
+            ssl = true;
+          })
+          [
+            "0.0.0.0"
+            "[::]"
+          ];
+    in
+    {
+      "_" = {
+        default = true;
+        rejectSSL = true;
+        inherit listen;
+        extraConfig = bounds;
+      };
+      ${cfg.serverName} = server // {
+        inherit listen;
+        onlySSL = true;
+        sslCertificate = credential owner "server.pem";
+        sslCertificateKey = credential owner "server.key";
+        extraConfig =
+          tls
+          + clients (credential owner "clients-ca.pem") (
+            if cfg.clientCrl == null then null else credential owner "clients-crl.pem"
+          )
+          + bounds
+          + allow cfg.allow
+          + server.extraConfig or "";
+      };
+    };
 
   # The locations below `prefix` that go to `upstream`, each with `headers`; what is in no location is not there.
   locations =

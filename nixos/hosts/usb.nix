@@ -1,4 +1,4 @@
-# One USB camera behind the gateway: what most owners have.
+# One USB camera behind the gateway, its recordings on a disk of their own.
 {
   services.watchtower = {
     enable = true;
@@ -6,7 +6,10 @@
       label = "Front door";
       source = "v4l2:/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0";
     };
-    settings.storage.max_used = 0.9;
+    settings.storage = {
+      path = "/srv/watchtower";
+      max_used = 0.9;
+    };
     gateway = {
       enable = true;
       serverName = "front.example.org";

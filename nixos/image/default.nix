@@ -89,6 +89,9 @@ in
         "console=tty0"
         "panic=10"
         "fsck.repair=yes"
+        # A line that its service lets go keeps its level: the fan runs on. Linux's own default for the first is to make it an input.
+        "pinctrl_bcm2835.persist_gpio_outputs=1"
+        "pinctrl_rp1.persist_gpio_outputs=1"
       ];
       kernelModules = [ "bcm2835_wdt" ];
       tmp.useTmpfs = true;

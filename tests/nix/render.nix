@@ -16,7 +16,6 @@ let
   etc = lib.filterAttrs (_: file: file.enable) (
     ours [
       "watchtower/.*"
-      "tmpfiles\\.d/.*watchtower.*"
       "ssh/sshd_config"
       "fstab"
       "modprobe\\.d/.*"
@@ -30,6 +29,14 @@ in
 {
   units = lib.mapAttrs (_: unit: plain unit.text) units;
   etc = lib.mapAttrs (_: file: plain "${file.source}") etc;
+  # Of the folder's files those that are ours: a text of its own each.
+  tmpfiles = lib.listToAttrs (
+    map (file: lib.nameValuePair (baseNameOf file.destination) (plain file.text)) (
+      lib.filter (
+        package: lib.hasInfix "watchtower" (package.destination or "")
+      ) config.systemd.tmpfiles.packages
+    )
+  );
   udevRules = plain config.services.udev.extraRules;
   nftables = lib.optionals config.networking.nftables.enable (
     map (table: "table ${table.family} ${table.name} {\n${plain table.content}\n}\n") (

@@ -16,7 +16,7 @@ WORK = Path(os.environ["NIX_TESTS"])
 FORKY = WORK / "forky"
 
 needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root")
-needs_forky = unittest.skipUnless((FORKY / ".complete").exists(), "needs root and mmdebstrap (tests/nix/chroot)")
+needs_forky = unittest.skipUnless((FORKY / ".complete").exists(), "needs root and mmdebstrap (tests/chroot)")
 
 
 def run(*command, **options):

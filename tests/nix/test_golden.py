@@ -137,6 +137,11 @@ class Words(unittest.TestCase):
                      "camera_auto_detect=0", "gpio=5=op,dh", "gpio=17=pu"):
             self.assertIn(line, lines)
 
+    def test_the_fan_runs_on_when_its_service_ends(self):
+        parameters = json.loads(text("full", "meta.json"))["kernelParams"]
+        for driver in ("pinctrl_bcm2835", "pinctrl_rp1"):
+            self.assertIn(f"{driver}.persist_gpio_outputs=1", parameters)
+
     def test_every_location_says_who_asks(self):
         for host in HOSTS:
             conf = text(host, "nix/store/nginx.conf")
@@ -243,6 +248,17 @@ class Firewall(unittest.TestCase):
             # 546: the network's own answers to DHCPv6, from the same link.
             self.assertEqual(ports, {("tcp", 22), ("tcp", 443), ("udp", 546)}, host)
             self.assertNotIn("echo-request", json.dumps(entries) if host != "fleet" else "")
+
+
+@needs_forky
+class Tmpfiles(unittest.TestCase):
+    def test_the_recordings_folder_is_the_daemons_alone(self):
+        install("usb")
+        self.assertIn("\nReadWritePaths=/srv/watchtower\n", text("usb", "etc/systemd/system/watchtower.service"))
+        made = in_forky("sh", "-euc", "rm -rf /srv/watchtower; systemd-sysusers --inline 'u watchtower -' >&2;"
+                        "systemd-tmpfiles --create /etc/tmpfiles.d/10-watchtower.conf; stat -c '%U %G %a' /srv/watchtower")
+        self.assertEqual(made.returncode, 0, made.stdout)
+        self.assertEqual(made.stdout.splitlines()[-1], "watchtower watchtower 750")
 
 
 @needs_forky

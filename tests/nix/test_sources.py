@@ -6,7 +6,7 @@ import unittest
 from support import CAMERAS, FORKY, GOLDEN, HOSTS, ROOT, WORK, in_forky, needs_forky, run
 
 NIX = [ROOT / "flake.nix", *sorted((ROOT / "nixos").rglob("*.nix")), *sorted((ROOT / "tests/nix").glob("*.nix"))]
-SCRIPTS = [*sorted((ROOT / "nixos/image").glob("*.sh")), ROOT / "tests/nix/run", ROOT / "tests/nix/chroot"]
+SCRIPTS = [*sorted((ROOT / "nixos/image").glob("*.sh")), ROOT / "tests/nix/run", ROOT / "tests/chroot"]
 
 
 class Sources(unittest.TestCase):

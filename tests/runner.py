@@ -1,11 +1,18 @@
-"""Runs the named tests, or all of this folder, and ends with the line "N passed, N failed"."""
+"""Runs the named tests, or all of the current folder, and ends with the line "N passed, N failed"."""
 
+import os
 import sys
 import unittest
+
+sys.path.insert(0, os.getcwd())
 
 
 class Result(unittest.TextTestResult):
     passed = 0
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        print(f"SKIPPED {test.id()}: {reason}", flush=True)
 
     def addSuccess(self, test):
         super().addSuccess(test)
