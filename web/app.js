@@ -32,7 +32,6 @@ function route() {
 
 async function go() {
 	if (!world.cameras.length) return;
-	if (location.hash && !location.hash.startsWith("#/")) return;
 	const { camera, section, rest } = route();
 	const key = `${camera?.name} ${section}`;
 	if (key === shown.key) {
@@ -44,7 +43,10 @@ async function go() {
 	shown = { key, camera: camera?.name, section, mounted: null, ending };
 	head();
 	const place = h("div", { class: `section ${section}` });
+	const focused = $("main").contains(document.activeElement);
 	$("main").replaceChildren(place);
+	// What had the focus is gone: the keyboard goes on at the new content.
+	if (focused) $("main").focus();
 	try {
 		const slow = setTimeout(() => place.replaceChildren(loading("Loading")), 150);
 		const module = section === "grid" ? await import("./grid.js") : await SECTIONS[section][2]();
@@ -84,7 +86,7 @@ function sections(camera) {
 	}
 	for (const link of $("sections").children) {
 		link.href = `#/${camera.name}/${link.dataset.section}`;
-		current(link, link.dataset.section === shown.section);
+		link.ariaCurrent = link.dataset.section === shown.section ? "page" : null;
 	}
 }
 
@@ -103,11 +105,6 @@ function switcher(camera) {
 		}, h("option", { value: "" }, "All cameras"), cameras.map(({ name, label }) => h("option", { value: name }, label))));
 	}
 	$("cameras").firstChild.value = camera?.name ?? "";
-}
-
-function current(link, is) {
-	if (is) link.setAttribute("aria-current", "page");
-	else link.removeAttribute("aria-current");
 }
 
 let lost = false;
@@ -133,6 +130,12 @@ on("cameras", () => {
 });
 
 addEventListener("hashchange", go);
+document.querySelector(".skip").addEventListener("click", (event) => {
+	// Not by its link: the address says which section is shown.
+	event.preventDefault();
+	$("main").focus();
+});
+document.documentElement.dataset.scheme = localStorage.getItem("scheme") ?? "auto";
 if (named) $("home").href = `${root}#/`;
 
 await Promise.all([learnWho(), watch()]);

@@ -9,7 +9,7 @@ export function bytes(n) {
 
 export function seconds(s) {
 	if (s === null || s === undefined) return "";
-	if (s < 10) return `${(Math.round(s * 10) / 10).toString()} s`;
+	if (s < 10) return `${Math.round(s * 10) / 10} s`;
 	if (s < 120) return `${Math.round(s)} s`;
 	if (s < 7200) return `${Math.round(s / 60)} min`;
 	if (s < 2 * 86400) return `${Math.round(s / 3600)} h`;

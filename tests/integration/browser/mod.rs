@@ -6,6 +6,7 @@ use crate::support::{Daemon, wait_for};
 
 mod driver;
 mod frame;
+mod keyboard;
 mod live;
 mod recordings;
 mod sections;
