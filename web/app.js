@@ -30,8 +30,11 @@ function route() {
 	return start ? { camera: start, section: "live", rest: [] } : { camera: null, section: "grid", rest: [] };
 }
 
+// Nothing is offered before it is known to whom.
+let known = false;
+
 async function go() {
-	if (!world.cameras.length) return;
+	if (!known || !world.cameras.length) return;
 	const { camera, section, rest } = route();
 	const key = `${camera?.name} ${section}`;
 	if (key === shown.key) {
@@ -138,7 +141,11 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 document.documentElement.dataset.scheme = localStorage.getItem("scheme") ?? "auto";
 if (named) $("home").href = `${root}#/`;
 
-await Promise.all([learnWho(), watch()]);
+const introduced = learnWho().then(() => {
+	known = true;
+	go();
+});
+await Promise.all([introduced, watch()]);
 if (world.connected === false && !shown.key) {
 	$("main").replaceChildren(loading("Waiting for the camera"));
 }

@@ -9,6 +9,7 @@ mod frame;
 mod keyboard;
 mod live;
 mod recordings;
+mod roles;
 mod sections;
 mod shots;
 
