@@ -10,7 +10,6 @@ const SQUARE = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]];
 const MOST = 64;
 // A finger's width.
 const REACH = 22;
-const SVG_ID = "zones-outside";
 
 export class Polygons {
 	// Draws over `frame`. `changed(zones)` is called after each change that ended, `chose(index)` when another is meant.
@@ -192,9 +191,9 @@ export class Polygons {
 		const path = (points) => points.map((point) => px(point).join()).join(" ");
 		const parts = [];
 		if (zones.some(({ include }) => include)) {
-			parts.push(svg("defs", {}, svg("mask", { id: SVG_ID }, svg("rect", { width, height, fill: "#fff" }),
+			parts.push(svg("defs", {}, svg("mask", { id: "outside" }, svg("rect", { width, height, fill: "#fff" }),
 				...zones.filter(({ include }) => include).map(({ points }) => svg("polygon", { points: path(points), fill: "#000" })))),
-			svg("rect", { width, height, class: "outside", mask: `url(#${SVG_ID})` }));
+			svg("rect", { width, height, class: "outside", mask: "url(#outside)" }));
 		}
 		zones.forEach(({ points, include, name }, index) => {
 			parts.push(svg("polygon", {

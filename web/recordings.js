@@ -70,8 +70,7 @@ export function mount(place, camera, signal, rest) {
 		}
 		place.replaceChildren(h("div", { class: "bar days-bar" }, older, days, newer, gap(), timeline.zoom, select, wipe), body, chosenBar);
 		const [wanted, time] = rest;
-		const there = catalogue.days.find((one) => one.day === wanted);
-		await open(there ? wanted : catalogue.days[0].day, time);
+		await open((catalogue.days.find((one) => one.day === wanted) ?? catalogue.days[0]).day, time);
 	}
 
 	function nothing() {

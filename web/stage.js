@@ -128,6 +128,7 @@ export class Stage {
 	show(shown) {
 		this.attempts = 0;
 		this.say("");
+		this.shape(this.camera);
 		if (!shown.hidden) return;
 		this.firstPicture_ms = performance.now() - this.begun;
 		this.video.hidden = shown !== this.video;

@@ -35,7 +35,7 @@ export class Windowed {
 		for (let at = first; at < end; at += 1) wanted.set(this.key(items[at]), at);
 		let heir = null;
 		for (const [key, row] of rows) {
-			// What has the focus stays, wherever it is, or the keyboard would lose its place; when it is gone, its neighbour has it.
+			// What has the focus stays, or the keyboard would lose its place; when it is gone, its neighbour has it.
 			const focused = row.contains(document.activeElement);
 			if (wanted.has(key) || (focused && items.some((item) => this.key(item) === key))) continue;
 			if (focused) heir = row.nextElementSibling ?? row.previousElementSibling;

@@ -50,6 +50,10 @@ fn without_media_source_jpegs_are_shown() {
     browser.wait(&format!("{picture}.width >= 320"));
     let shown = browser.js(&format!("return {picture}.toDataURL().slice(-2000)"));
     browser.wait(&format!("{picture}.toDataURL().slice(-2000) !== {shown}"));
+
+    assert_eq!(daemon.send("POST", "/api/config", &[], br#"{"rotation": 90}"#).status, 200);
+    browser.wait("(({ clientWidth, clientHeight }) => clientHeight > clientWidth)(document.querySelector('.frame'))");
+    browser.wait(&format!("{picture}.height > {picture}.width"));
     assert_clean(&mut browser, &format!("http://{}", daemon.address));
 }
 
