@@ -38,6 +38,13 @@ const AT: &str = "const one = document.activeElement; \
     return [window.controls.indexOf(one), one.matches(':focus-visible') && (ring(one) || ring(one.nextElementSibling)), free, \
     one.getAttribute('aria-label') ?? one.innerText ?? one.outerHTML]";
 
+/// Goes on behind the head; answers the next control's place.
+fn past_head(browser: &Browser) -> i64 {
+    focus(browser, "#main");
+    let first = "return window.controls.findIndex((one) => document.getElementById('main').contains(one))";
+    browser.js(first).as_i64().unwrap()
+}
+
 #[test]
 fn every_control_is_reached_in_order_and_seen_to_be() {
     let daemon = Daemon::start("");
@@ -64,7 +71,9 @@ fn every_control_is_reached_in_order_and_seen_to_be() {
             browser.wait(ready);
             let controls = browser.js(CONTROLS).as_i64().unwrap();
             assert!(controls >= 8, "{section}: {controls}");
-            for wanted in 0..controls {
+            // The head is the same everywhere: once is enough.
+            let from = if section == "live" { 0 } else { past_head(&browser) };
+            for wanted in from..controls {
                 browser.keys(&[TAB]);
                 let at = browser.js(AT);
                 assert_eq!(
