@@ -115,10 +115,16 @@ export class Player {
 
 	// What became known of the recording that is shown.
 	update(recording) {
+		const { video } = this;
+		if (this.recording?.recording && !recording.recording && video.paused) {
+			// What was still being written is whole now.
+			const at = video.currentTime;
+			video.load();
+			video.currentTime = at;
+		}
 		this.recording = recording;
 		const { day, time, duration_s, size } = recording;
-		this.title.textContent = clock(time);
-		this.title.append(h("small", {}, longDay(day)));
+		this.title.replaceChildren(clock(time), h("small", {}, longDay(day)));
 		this.facts.textContent = [
 			recording.recording ? "still recording" : duration_s !== undefined && seconds(duration_s),
 			size && `${size.width}×${size.height}`, recording.bytes && bytes(recording.bytes), recording.cause && words(recording.cause),

@@ -49,6 +49,8 @@ export function row(camera, first, does) {
 		const now = `${one.duration_s} ${one.bytes} ${one.protected} ${one.recording} ${one.upload?.state}`;
 		if (element.dataset.now === now) return;
 		element.dataset.now = now;
+		// One that had just begun had no picture yet.
+		picture.querySelector("img:not([src])")?.replaceWith(thumbnail(camera, one));
 		tick.setAttribute("aria-label", `Select ${at}`);
 		time.textContent = at;
 		time.setAttribute("datetime", one.trigger ?? `${one.day}T${at}`);

@@ -39,7 +39,6 @@ export function mount(place, camera, signal) {
 			motion = await ask(`${base(camera)}api/motion`, { signal });
 			build();
 		} catch (error) {
-			if (error.status === 404) error.message = "The Watchtower on this camera is too old for it: update it.";
 			failed(panel, "Zones cannot be changed here", error, load);
 		}
 	}

@@ -47,6 +47,22 @@ fn a_recording_plays_seeks_and_steps() {
 }
 
 #[test]
+fn what_is_still_being_recorded_is_whole_once_it_is_over() {
+    let daemon = Daemon::start("");
+    let Some(browser) = Browser::start("what_is_still_being_recorded_is_whole_once_it_is_over", DESK) else { return };
+    daemon.wait_for_pictures();
+    browser.go(&address(&daemon, "recordings"));
+    browser.wait("document.querySelector('.empty')");
+    assert_eq!(daemon.send("POST", "/api/record", &[], b"").status, 204);
+    browser.wait("document.querySelector('.player .facts').innerText.startsWith('still recording')");
+    let length = |least: f64| format!("{VIDEO}.paused && {VIDEO}.duration > {least}");
+    browser.wait("/^[0-9.]+ s/.test(document.querySelector('.player .facts').innerText)");
+    let whole = daemon.get("/api/recordings?details=1").json()[0]["duration_s"].as_f64().unwrap();
+    browser.wait(&length(whole - 0.2));
+    browser.wait("document.querySelector('ul.list .thumb').naturalWidth");
+}
+
+#[test]
 fn what_is_deleted_can_be_taken_back_and_many_are_asked_about() {
     let daemon = Daemon::start("");
     let Some(mut browser) = Browser::start("what_is_deleted_can_be_taken_back_and_many_are_asked_about", DESK) else {
