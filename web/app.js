@@ -48,7 +48,7 @@ async function go() {
 	const place = h("div", { class: `section ${section}` });
 	const focused = $("main").contains(document.activeElement);
 	$("main").replaceChildren(place);
-	// What had the focus is gone: the keyboard goes on at the new content.
+	// The keyboard goes on at the new content.
 	if (focused) $("main").focus();
 	try {
 		const slow = setTimeout(() => place.replaceChildren(loading("Loading")), 150);

@@ -159,6 +159,7 @@ export class Player {
 	go(to) {
 		const { video } = this;
 		video.currentTime = Math.min(Math.max(0, to), Number.isFinite(video.duration) ? video.duration : to);
+		this.shown = video.currentTime;
 	}
 
 	// From the middle of one picture to the middle of its neighbour: rounding never shows the same one again.
@@ -166,7 +167,10 @@ export class Player {
 		this.video.pause();
 		const length = this.picture_s ?? 1 / (this.camera.fps || 15);
 		const shown = this.video.requestVideoFrameCallback ? this.shown : this.video.currentTime;
-		this.go(Math.max(0, shown + (by + 0.5) * length));
+		const next = Math.max(0, shown + by * length);
+		this.go(next + length / 2);
+		// Until it is seen, the next step goes on from here.
+		this.shown = next;
 	}
 
 	pace(speed) {

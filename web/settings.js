@@ -21,7 +21,7 @@ export function mount(place, camera, signal) {
 	const stage = new Stage(camera, signal);
 	const forms = h("div", { class: "panel" }, loading("Loading settings"));
 	place.append(h("div", { class: "beside" }, h("div", { class: "watching" }, stage.element,
-		h("p", { class: "note" }, "Changes show in the picture at once, also while recording, and are remembered.")), forms));
+		h("p", { class: "note" }, "Changes show in the picture at once and are remembered.")), forms));
 	let schema = [];
 	let values = {};
 	const controls = new Map();

@@ -40,7 +40,7 @@ export function tuning(camera, signal, stage) {
 		verdict.className = "verdict";
 		last = "";
 		verdict.textContent = stream.readyState === EventSource.CLOSED
-			? "The detector does not answer. Close other pages of this camera, and load this one again."
+			? "The detector does not answer. Close other pages, and load this one again."
 			: "The connection is interrupted. Trying again.";
 	});
 
