@@ -14,8 +14,6 @@ export class Problem extends Error {
 	}
 }
 
-const NO_ANSWER = "The camera does not answer. Check that it has power and that this device is in its network.";
-
 // Sends a request; throws a Problem that says what to do.
 export async function send(path, options = {}) {
 	let answer;
@@ -23,7 +21,7 @@ export async function send(path, options = {}) {
 		answer = await fetch(path, { cache: "no-store", ...options });
 	} catch (error) {
 		if (error.name === "AbortError") throw error;
-		throw new Problem(NO_ANSWER, 0);
+		throw new Problem("The camera does not answer. Check that it has power and that this device is in its network.", 0);
 	}
 	listenToClock(answer.headers.get("date"));
 	if (answer.ok) return answer;

@@ -30,9 +30,11 @@ function route() {
 	return start ? { camera: start, section: "live", rest: [] } : { camera: null, section: "grid", rest: [] };
 }
 
+// Nothing is offered before it is known to whom.
+let known = false;
+
 async function go() {
-	if (!world.cameras.length) return;
-	if (location.hash && !location.hash.startsWith("#/")) return;
+	if (!known || !world.cameras.length) return;
 	const { camera, section, rest } = route();
 	const key = `${camera?.name} ${section}`;
 	if (key === shown.key) {
@@ -44,7 +46,10 @@ async function go() {
 	shown = { key, camera: camera?.name, section, mounted: null, ending };
 	head();
 	const place = h("div", { class: `section ${section}` });
+	const focused = $("main").contains(document.activeElement);
 	$("main").replaceChildren(place);
+	// The keyboard goes on at the new content.
+	if (focused) $("main").focus();
 	try {
 		const slow = setTimeout(() => place.replaceChildren(loading("Loading")), 150);
 		const module = section === "grid" ? await import("./grid.js") : await SECTIONS[section][2]();
@@ -84,7 +89,7 @@ function sections(camera) {
 	}
 	for (const link of $("sections").children) {
 		link.href = `#/${camera.name}/${link.dataset.section}`;
-		current(link, link.dataset.section === shown.section);
+		link.ariaCurrent = link.dataset.section === shown.section ? "page" : null;
 	}
 }
 
@@ -103,11 +108,6 @@ function switcher(camera) {
 		}, h("option", { value: "" }, "All cameras"), cameras.map(({ name, label }) => h("option", { value: name }, label))));
 	}
 	$("cameras").firstChild.value = camera?.name ?? "";
-}
-
-function current(link, is) {
-	if (is) link.setAttribute("aria-current", "page");
-	else link.removeAttribute("aria-current");
 }
 
 let lost = false;
@@ -133,9 +133,19 @@ on("cameras", () => {
 });
 
 addEventListener("hashchange", go);
+document.querySelector(".skip").addEventListener("click", (event) => {
+	// Not by its link: the address says which section is shown.
+	event.preventDefault();
+	$("main").focus();
+});
+document.documentElement.dataset.scheme = localStorage.getItem("scheme") ?? "auto";
 if (named) $("home").href = `${root}#/`;
 
-await Promise.all([learnWho(), watch()]);
+const introduced = learnWho().then(() => {
+	known = true;
+	go();
+});
+await Promise.all([introduced, watch()]);
 if (world.connected === false && !shown.key) {
 	$("main").replaceChildren(loading("Waiting for the camera"));
 }

@@ -63,8 +63,7 @@ function listen() {
 	const data = (handle) => ({ data: text }) => handle(JSON.parse(text));
 	stream.addEventListener("state", data((camera) => {
 		const others = world.cameras.filter(({ name }) => name !== camera.name);
-		const list = [...others, camera].sort((a, b) => (a.name < b.name ? -1 : 1));
-		take(list);
+		take([...others, camera].sort((a, b) => (a.name < b.name ? -1 : 1)));
 		connected(true);
 	}));
 	for (const type of ["motion", "recording", "upload"]) {

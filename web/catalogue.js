@@ -13,7 +13,7 @@ export class Catalogue {
 		this.camera = camera;
 		this.signal = signal;
 		this.at = `${base(camera)}api/recordings`;
-			this.days = [];
+		this.days = [];
 		// Of the open day, by id.
 		this.details = new Map();
 		// Shown as deleted already, while it can be undone.
@@ -39,11 +39,9 @@ export class Catalogue {
 
 	// Everything that is known of a day's recordings, in pages; calls back after each.
 	async load(day, arrived) {
-		const since = `since=${day}`;
 		let until = nextDay(day);
 		for (;;) {
-			const page = await ask(`${this.at}?details=1&limit=${PAGE}&${since}&until=${encodeURIComponent(until)}`, { signal: this.signal });
-			for (const recording of page) this.details.set(recording.id, recording);
+			const page = await this.page(day, until, PAGE);
 			listenToOffset(page[0]?.start);
 			arrived();
 			if (page.length < PAGE || page.at(-1).start === until) return;
@@ -52,9 +50,14 @@ export class Catalogue {
 	}
 
 	// Those that are new or changed lately.
-	async loadNewest(day) {
-		const page = await ask(`${this.at}?details=1&limit=50&since=${day}&until=${nextDay(day)}`, { signal: this.signal });
+	loadNewest(day) {
+		return this.page(day, nextDay(day), 50);
+	}
+
+	async page(since, until, limit) {
+		const page = await ask(`${this.at}?${new URLSearchParams({ details: 1, limit, since, until })}`, { signal: this.signal });
 		for (const recording of page) this.details.set(recording.id, recording);
+		return page;
 	}
 
 	// The neighbours in time, also in other days; `step` 1 is newer.

@@ -6,24 +6,12 @@ import { icon } from "./icons.js";
 export function h(tag, attributes = {}, ...children) {
 	const element = document.createElement(tag);
 	for (const [name, value] of Object.entries(attributes)) {
-		if (value === undefined || value === null || value === false) continue;
+		if ((value ?? false) === false) continue;
 		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
 		else if (name === "value" || name === "checked") element[name] = value;
 		else element.setAttribute(name, value === true ? "" : value);
 	}
-	element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
-	return element;
-}
-
-const SVG = "http://www.w3.org/2000/svg";
-
-export function svg(tag, attributes = {}, ...children) {
-	const element = document.createElementNS(SVG, tag);
-	for (const [name, value] of Object.entries(attributes)) {
-		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-		else if (value !== undefined && value !== null && value !== false) element.setAttribute(name, value);
-	}
-	element.append(...children);
+	element.append(...children.flat().filter((child) => (child ?? false) !== false));
 	return element;
 }
 
@@ -71,12 +59,22 @@ export function toast(text, { kind = "", undo, after, lasts_s = undo ? 7 : 4 } =
 		element.remove();
 		how?.();
 	};
-	const timer = setTimeout(() => end(after), lasts_s * 1000);
-	if (undo) element.append(h("button", { type: "button", class: "button quiet", onclick: () => end(undo) }, "Undo"));
+	let timer;
+	const wait = () => {
+		// Whoever is at it has all the time.
+		timer = setTimeout(() => (element.matches(":hover, :focus-within") ? wait() : end(after)), lasts_s * 1000);
+	};
+	wait();
+	if (undo) element.append(h("button", { type: "button", class: "button quiet undo", title: "Ctrl+Z", onclick: () => end(undo) }, "Undo"));
 	element.append(button("Dismiss", "close", () => end(after), { bare: true, kind: "quiet" }));
 	document.getElementById("toasts").append(element);
 	return { end: () => end(after) };
 }
+
+addEventListener("keydown", (event) => {
+	if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.target.closest("[type=text]")) return;
+	[...document.querySelectorAll(".undo")].at(-1)?.click();
+});
 
 // An error of `ask` in words, where nothing better is at hand.
 export function complain(error) {

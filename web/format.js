@@ -8,8 +8,8 @@ export function bytes(n) {
 }
 
 export function seconds(s) {
-	if (s === null || s === undefined) return "";
-	if (s < 10) return `${(Math.round(s * 10) / 10).toString()} s`;
+	if ((s ?? "") === "") return "";
+	if (s < 10) return `${Math.round(s * 10) / 10} s`;
 	if (s < 120) return `${Math.round(s)} s`;
 	if (s < 7200) return `${Math.round(s / 60)} min`;
 	if (s < 2 * 86400) return `${Math.round(s / 3600)} h`;
@@ -51,6 +51,6 @@ export const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en-GB")}
 
 // exposure_compensation as Exposure compensation.
 export function words(name) {
-	const text = name.replaceAll("_", " ").replaceAll("-", " ");
+	const text = name.replace(/[_-]/g, " ");
 	return text.charAt(0).toUpperCase() + text.slice(1);
 }

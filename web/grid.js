@@ -64,14 +64,11 @@ export function mount(place, _, signal) {
 	}
 
 	async function still(camera) {
-		const next = new Image();
-		next.src = `${base(camera)}api/snapshot.jpg?width=640&t=${Date.now()}`;
+		const next = h("img", { alt: "", class: "still", src: `${base(camera)}api/snapshot.jpg?width=640&t=${Date.now()}` });
 		try {
 			await next.decode();
 			const tile = tiles.get(camera.name);
 			if (!tile) return;
-			next.alt = "";
-			next.className = "still";
 			tile.image.replaceWith(next);
 			tile.image = next;
 		} catch {

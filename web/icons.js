@@ -1,4 +1,4 @@
-// The pictures on the buttons: strokes on a grid of 24 by 24, drawn for Watchtower.
+// SVG elements, and the pictures on the buttons: strokes on a grid of 24 by 24, drawn for Watchtower.
 
 const PATHS = {
 	live: "M4 7.5h11a1.5 1.5 0 0 1 1.5 1.5v6A1.5 1.5 0 0 1 15 16.5H4A1.5 1.5 0 0 1 2.5 15V9A1.5 1.5 0 0 1 4 7.5zm12.5 3.2 5-2.7v8l-5-2.7",
@@ -21,30 +21,26 @@ const PATHS = {
 	right: "m9.5 5.5 6.5 6.5-6.5 6.5",
 	download: "M12 4v11m-4.5-4L12 15.5l4.5-4.5M4.5 19.5h15",
 	shield: "M12 3.5 19 6v5.5c0 4.5-3 7.5-7 9-4-1.5-7-4.5-7-9V6z",
-	trash: "M4.5 7h15M9.5 7V4.5h5V7m2.5 0-.8 12.5H7.800L7 7m3.5 4v5m3-5v5",
+	trash: "M4.5 7h15M9.5 7V4.5h5V7m2.5 0-.8 12.5H7.8L7 7m3.5 4v5m3-5v5",
 	close: "m6 6 12 12M18 6 6 18",
 	check: "m5 12.5 4.5 4.5L19 7",
 	plus: "M12 5v14M5 12h14",
 	undo: "M8.5 5 4 9.5 8.5 14M4.5 9.5H14a5.5 5.5 0 0 1 0 11h-3",
-	cloud: "M7.5 18.5a4.5 4.5 0 0 1-.5-9 6 6 0 0 1 11.5 1.800 3.700 3.700 0 0 1-.5 7.200z",
-	warn: "M12 4 2.800 19.5h18.400zM12 10v4.5m0 2.5v.01",
+	cloud: "M7.5 18.5a4.5 4.5 0 0 1-.5-9 6 6 0 0 1 11.5 1.8 3.7 3.7 0 0 1-.5 7.2z",
+	warn: "M12 4 2.8 19.5h18.4zM12 10v4.5m0 2.5v.01",
 	select: "M4 6h2m3.5 0H20M4 12h2m3.5 0H20M4 18h2m3.5 0H20",
-	rotate: "M19.5 12a7.5 7.5 0 1 1-2.300-5.400M19.5 3.5v4h-4",
+	rotate: "M19.5 12a7.5 7.5 0 1 1-2.3-5.4M19.5 3.5v4h-4",
 };
-
-const SVG = "http://www.w3.org/2000/svg";
 
 // Filled, because an outline of it would look pressed in.
 const SOLID = new Set(["play", "record", "previous", "next"]);
 
-export function icon(name) {
-	const svg = document.createElementNS(SVG, "svg");
-	const path = document.createElementNS(SVG, "path");
-	svg.setAttribute("viewBox", "0 0 24 24");
-	svg.setAttribute("aria-hidden", "true");
-	svg.classList.add("icon");
-	svg.classList.toggle("solid", SOLID.has(name));
-	path.setAttribute("d", PATHS[name]);
-	svg.append(path);
-	return svg;
+export function svg(tag, attributes = {}, ...children) {
+	const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+	for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+	element.append(...children);
+	return element;
 }
+
+export const icon = (name) => svg("svg", { viewBox: "0 0 24 24", "aria-hidden": true, class: `icon ${SOLID.has(name) ? "solid" : ""}` },
+	svg("path", { d: PATHS[name] }));

@@ -62,7 +62,7 @@ export function mount(place, camera, signal) {
 		stage.update(camera);
 		relabel(monitor, camera.monitoring ? "Stop watching" : "Start watching", "eye");
 		monitor.classList.toggle("off", !camera.monitoring);
-		brightness.hidden = camera.brightness === null || camera.brightness === undefined;
+		brightness.hidden = (camera.brightness ?? null) === null;
 		brightness.textContent = `Brightness ${camera.brightness}`;
 		viewers.textContent = camera.viewers === 1 ? "1 viewer" : `${camera.viewers} viewers`;
 		if (camera.state === "degraded") stage.say(camera.cause ?? "The camera gives no pictures.");

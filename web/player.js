@@ -2,7 +2,7 @@
 
 import { only } from "./api.js";
 import { button, fullScreen, gap, h, onceAFrame, relabel } from "./dom.js";
-import { bytes, clock, longDay, position, seconds, words } from "./format.js";
+import { bytes, clock, longDay, percent, position, seconds, words } from "./format.js";
 import { recordingPath, trigger } from "./thumbnail.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
@@ -75,9 +75,9 @@ export class Player {
 	}
 
 	key(event) {
-		if (!this.recording || event.ctrlKey || event.metaKey || event.altKey) return;
+		if (!this.recording || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
 		// Other controls keep their own keys.
-		if (event.target.closest("input:not(.seek), select, textarea, dialog, [role=slider]")) return;
+		if (event.target.closest("input:not(.seek), select, dialog")) return;
 		const onButton = event.target.closest("button, a, summary");
 		const action = {
 			" ": () => !onButton && (this.toggle(), true), k: () => this.toggle(),
@@ -102,9 +102,8 @@ export class Player {
 			video.playbackRate = Number(this.speed.value);
 			const name = `${recording.day};${recording.time}`;
 			this.downloads.replaceChildren(
-				...[["MP4", "video.mp4"], ["H.264", "video"], ["Picture", "trigger"]].map(([word, file]) => h("a", {
-					class: "button", href: `${at}/${file}`, download: `${name};${file === "video" ? "video.h264" : file === "trigger" ? "trigger.jpg" : file}`,
-					title: `Download as ${word}`,
+				...[["MP4", "video.mp4", ""], ["H.264", "video", ".h264"], ["Picture", "trigger", ".jpg"]].map(([word, file, ending]) => h("a", {
+					class: "button", href: `${at}/${file}`, download: `${name};${file}${ending}`, title: `Download as ${word}`,
 				}, word)));
 			this.big.hidden = play;
 			this.wait.hidden = !play;
@@ -116,14 +115,20 @@ export class Player {
 
 	// What became known of the recording that is shown.
 	update(recording) {
+		const { video } = this;
+		if (this.recording?.recording && !recording.recording && video.paused) {
+			// What was still being written is whole now.
+			const at = video.currentTime;
+			video.load();
+			video.currentTime = at;
+		}
 		this.recording = recording;
 		const { day, time, duration_s, size } = recording;
-		this.title.textContent = `${clock(time)}`;
-		this.title.append(h("small", {}, longDay(day)));
+		this.title.replaceChildren(clock(time), h("small", {}, longDay(day)));
 		this.facts.textContent = [
 			recording.recording ? "still recording" : duration_s !== undefined && seconds(duration_s),
 			size && `${size.width}×${size.height}`, recording.bytes && bytes(recording.bytes), recording.cause && words(recording.cause),
-			recording.changed && `${(recording.changed * 100).toFixed(1)} % of the picture moved`,
+			recording.changed && `${percent(recording.changed)} of the picture moved`,
 			recording.times_known === false && "the clock was not set when this was recorded",
 		].filter(Boolean).join(" · ");
 		this.protect.setAttribute("aria-pressed", Boolean(recording.protected));
@@ -154,6 +159,7 @@ export class Player {
 	go(to) {
 		const { video } = this;
 		video.currentTime = Math.min(Math.max(0, to), Number.isFinite(video.duration) ? video.duration : to);
+		this.shown = video.currentTime;
 	}
 
 	// From the middle of one picture to the middle of its neighbour: rounding never shows the same one again.
@@ -161,7 +167,10 @@ export class Player {
 		this.video.pause();
 		const length = this.picture_s ?? 1 / (this.camera.fps || 15);
 		const shown = this.video.requestVideoFrameCallback ? this.shown : this.video.currentTime;
-		this.go(Math.max(0, shown + (by + 0.5) * length));
+		const next = Math.max(0, shown + by * length);
+		this.go(next + length / 2);
+		// Until it is seen, the next step goes on from here.
+		this.shown = next;
 	}
 
 	pace(speed) {

@@ -1,13 +1,15 @@
 // Polygons drawn on a picture by mouse, finger or keyboard: corners are dragged, added between two, taken away. What the
 // polygons mean and where they are kept is in zones.js.
 
-import { onceAFrame, svg } from "./dom.js";
+import { onceAFrame } from "./dom.js";
+import { svg } from "./icons.js";
 
 const LEAST = 3;
+// What the keyboard begins with.
+const SQUARE = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]];
 const MOST = 64;
 // A finger's width.
 const REACH = 22;
-const SVG_ID = "zones-outside";
 
 export class Polygons {
 	// Draws over `frame`. `changed(zones)` is called after each change that ended, `chose(index)` when another is meant.
@@ -48,8 +50,9 @@ export class Polygons {
 
 	finish() {
 		const { drawing } = this;
+		const { length } = drawing.points;
 		// A double click has set the last corner twice.
-		const points = drawing.points.filter((point, at) => !at || distance(point, drawing.points[at - 1]) > 0.008);
+		const points = length ? drawing.points.filter((point, at) => !at || distance(point, drawing.points[at - 1]) > 0.008) : SQUARE;
 		this.drawing = null;
 		if (points.length >= LEAST) {
 			this.zones.push({ ...drawing, points });
@@ -57,7 +60,8 @@ export class Polygons {
 			this.changed(this.zones);
 		}
 		this.ended?.(points.length >= LEAST);
-		this.draw();
+		this.render();
+		if (!length) this.layer.querySelector("[data-kind=corner]").focus();
 	}
 
 	cancel() {
@@ -68,8 +72,7 @@ export class Polygons {
 
 	place({ clientX, clientY }) {
 		const { left, top, width, height } = this.layer.getBoundingClientRect();
-		const within = (part) => Math.round(Math.min(1, Math.max(0, part)) * 1e4) / 1e4;
-		return [within((clientX - left) / width), within((clientY - top) / height)];
+		return [(clientX - left) / width, (clientY - top) / height].map(within);
 	}
 
 	down(event) {
@@ -123,7 +126,7 @@ export class Polygons {
 			return Math.min(1 - Math.max(...all), Math.max(-Math.min(...all), at[axis] - from[axis]));
 		});
 		if (Math.hypot(...by) < 1e-4) return;
-		for (const n of what) points[n] = points[n].map((value, axis) => Math.round((value + by[axis]) * 1e4) / 1e4);
+		for (const n of what) points[n] = points[n].map((value, axis) => within(value + by[axis]));
 		this.held = { what, from: [from[0] + by[0], from[1] + by[1]], moved: true };
 		this.draw();
 	}
@@ -138,7 +141,8 @@ export class Polygons {
 	key(event) {
 		if (this.drawing) {
 			const action = { Enter: () => this.finish(), Escape: () => this.cancel(), Backspace: () => this.drawing.points.pop() }[event.key];
-			if (!action || event.target.closest("input, button, select")) return;
+			// A button's own key is Enter.
+			if (!action || event.target.closest(event.key === "Enter" ? "input, button, select" : "input, select")) return;
 			event.preventDefault();
 			action();
 			this.draw();
@@ -151,7 +155,7 @@ export class Polygons {
 		const { points } = this.zones[this.chosen];
 		if (x !== undefined) {
 			const [px, py] = points[this.corner];
-			points[this.corner] = [px + x, py + y].map((value) => Math.round(Math.min(1, Math.max(0, value)) * 1e4) / 1e4);
+			points[this.corner] = [px + x, py + y].map(within);
 		} else if (event.key === "Delete" || event.key === "Backspace") {
 			if (!this.removeCorner()) return;
 		} else {
@@ -187,9 +191,9 @@ export class Polygons {
 		const path = (points) => points.map((point) => px(point).join()).join(" ");
 		const parts = [];
 		if (zones.some(({ include }) => include)) {
-			parts.push(svg("defs", {}, svg("mask", { id: SVG_ID }, svg("rect", { width, height, fill: "#fff" }),
+			parts.push(svg("defs", {}, svg("mask", { id: "outside" }, svg("rect", { width, height, fill: "#fff" }),
 				...zones.filter(({ include }) => include).map(({ points }) => svg("polygon", { points: path(points), fill: "#000" })))),
-			svg("rect", { width, height, class: "outside", mask: `url(#${SVG_ID})` }));
+			svg("rect", { width, height, class: "outside", mask: "url(#outside)" }));
 		}
 		zones.forEach(({ points, include, name }, index) => {
 			parts.push(svg("polygon", {
@@ -235,6 +239,9 @@ export class Polygons {
 		return parts;
 	}
 }
+
+// In the picture, to a ten-thousandth.
+const within = (part) => Math.round(Math.min(1, Math.max(0, part)) * 1e4) / 1e4;
 
 const distance = ([ax, ay], [bx, by]) => Math.hypot(ax - bx, ay - by);
 

@@ -38,6 +38,11 @@ export function mount(place, camera, signal, rest) {
 		h("div", { class: "viewing" }, timeline.track, player.element),
 		h("div", { class: "listing" }, summary, list));
 	place.append(loading("Loading recordings"));
+	document.addEventListener("keydown", (event) => {
+		if (event.key !== "Escape" || chosenBar.hidden || event.target.closest("dialog")) return;
+		event.stopPropagation();
+		selecting(false);
+	}, { capture: true, signal });
 
 	const windowed = new Windowed(list, {
 		height: ROW_PX, key: ({ id }) => id, signal,
@@ -49,6 +54,7 @@ export function mount(place, camera, signal, rest) {
 	});
 
 	const shown = () => (day ? catalogue.of(day) : []);
+	const ticked = () => shown().filter(({ id }) => selected.has(id));
 
 	async function start() {
 		try {
@@ -64,8 +70,7 @@ export function mount(place, camera, signal, rest) {
 		}
 		place.replaceChildren(h("div", { class: "bar days-bar" }, older, days, newer, gap(), timeline.zoom, select, wipe), body, chosenBar);
 		const [wanted, time] = rest;
-		const there = catalogue.days.find((one) => one.day === wanted);
-		await open(there ? wanted : catalogue.days[0].day, time);
+		await open((catalogue.days.find((one) => one.day === wanted) ?? catalogue.days[0]).day, time);
 	}
 
 	function nothing() {
@@ -123,7 +128,7 @@ export function mount(place, camera, signal, rest) {
 		const at = catalogue.days.findIndex((one) => one.day === day);
 		older.disabled = at >= catalogue.days.length - 1;
 		newer.disabled = at <= 0;
-		const size = all.reduce((sum, one) => sum + (one.bytes ?? 0), 0);
+		const size = weight(all);
 		const kept = all.filter((one) => one.protected).length;
 		summary.textContent = [count(all.length, "recording"), size && bytes(size), kept && `${kept} protected`].filter(Boolean).join(" · ");
 		windowed.show(all);
@@ -158,12 +163,13 @@ export function mount(place, camera, signal, rest) {
 
 	function close() {
 		const was = chosen;
+		const at = document.activeElement;
 		chosen = null;
 		player.unload();
 		timeline.choose(null);
 		if (day) history.replaceState(null, "", `#/${camera.name}/recordings/${day}`);
 		windowed.render();
-		if (was) windowed.rows.get(was.id)?.querySelector("button")?.focus({ preventScroll: true });
+		if (was && (at === document.body || player.element.contains(at))) windowed.rows.get(was.id)?.querySelector("button")?.focus({ preventScroll: true });
 	}
 
 	async function protect(which, yes) {
@@ -213,7 +219,7 @@ export function mount(place, camera, signal, rest) {
 	}
 
 	function removeSelected() {
-		removeMany(shown().filter((one) => selected.has(one.id)), (n, going) => (going.length > 3 ? n : names(going)),
+		removeMany(ticked(), (_, going) => names(going),
 			(going) => catalogue.deleteAll(going, (done) => { summary.textContent = `Deleting ${done} of ${going.length}`; }));
 	}
 
@@ -225,9 +231,8 @@ export function mount(place, camera, signal, rest) {
 			return;
 		}
 		const many = count(going.length, "recording");
-		const size = going.reduce((sum, one) => sum + (one.bytes ?? 0), 0);
 		const sure = await confirm(`Delete ${called(many, going)}?`,
-			`Recorded on ${longDay(day)}; ${bytes(size)} become free.${stay ? ` ${stay} protected or still recording will stay.` : ""} This cannot be undone.`,
+			`Recorded on ${longDay(day)}; ${bytes(weight(going))} become free.${stay ? ` ${stay} protected or still recording will stay.` : ""} This cannot be undone.`,
 			`Delete ${many}`);
 		if (!sure) return;
 		for (const { id } of going) catalogue.going.add(id);
@@ -251,7 +256,7 @@ export function mount(place, camera, signal, rest) {
 			showSelection();
 		});
 		const keep = button("Protect", "shield", () => {
-			protect(shown().filter((one) => selected.has(one.id)), true);
+			protect(ticked(), true);
 			selecting(false);
 		});
 		const remove = button("Delete", "trash", removeSelected, { kind: "danger" });
@@ -265,13 +270,16 @@ export function mount(place, camera, signal, rest) {
 	function selecting(yes) {
 		place.classList.toggle("selecting", yes);
 		select.setAttribute("aria-pressed", yes);
-		if (!yes) selected.clear();
+		if (!yes) {
+			selected.clear();
+			if (chosenBar.contains(document.activeElement)) select.focus();
+		}
 		showSelection();
 	}
 
 	function showSelection() {
 		chosenBar.hidden = !place.classList.contains("selecting");
-		chosenBar.text.textContent = selected.size ? `${selected.size} selected` : "Tap what you mean";
+		chosenBar.text.textContent = `${selected.size} selected`;
 		windowed.render();
 	}
 
@@ -320,9 +328,9 @@ export function mount(place, camera, signal, rest) {
 	};
 }
 
-// 12:25:43, 12:13:12 and 11:02:10; more than three only by number.
-function names(which) {
-	if (which.length > 3) return count(which.length, "recording");
-	const times = which.map(({ time }) => clock(time));
-	return times.length < 2 ? `${times}` : `${times.slice(0, -1).join(", ")} and ${times.at(-1)}`;
-}
+const weight = (all) => all.reduce((sum, one) => sum + (one.bytes ?? 0), 0);
+
+const LIST = new Intl.ListFormat("en-GB");
+
+// 12:25:43, 12:13:12 and 11:02:10; more than eight only by number.
+const names = (which) => (which.length > 8 ? count(which.length, "recording") : LIST.format(which.map(({ time }) => clock(time))));

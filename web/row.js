@@ -43,13 +43,14 @@ export function row(camera, first, does) {
 		const at = clock(one.time);
 		const known = one.duration_s !== undefined;
 		element.classList.toggle("chosen", does.isChosen(one));
-		if (does.isChosen(one)) open.setAttribute("aria-current", "true");
-		else open.removeAttribute("aria-current");
+		open.ariaCurrent = does.isChosen(one) || null;
 		tick.checked = does.isSelected(one);
 		element.classList.toggle("ticked", tick.checked);
 		const now = `${one.duration_s} ${one.bytes} ${one.protected} ${one.recording} ${one.upload?.state}`;
 		if (element.dataset.now === now) return;
 		element.dataset.now = now;
+		// One that had just begun had no picture yet.
+		picture.querySelector("img:not([src])")?.replaceWith(thumbnail(camera, one));
 		tick.setAttribute("aria-label", `Select ${at}`);
 		time.textContent = at;
 		time.setAttribute("datetime", one.trigger ?? `${one.day}T${at}`);

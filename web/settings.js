@@ -21,7 +21,7 @@ export function mount(place, camera, signal) {
 	const stage = new Stage(camera, signal);
 	const forms = h("div", { class: "panel" }, loading("Loading settings"));
 	place.append(h("div", { class: "beside" }, h("div", { class: "watching" }, stage.element,
-		h("p", { class: "note" }, "Changes show in the picture at once, also while recording, and are remembered.")), forms));
+		h("p", { class: "note" }, "Changes show in the picture at once and are remembered.")), forms));
 	let schema = [];
 	let values = {};
 	const controls = new Map();
@@ -64,6 +64,7 @@ export function mount(place, camera, signal) {
 		const { name, type, min, max } = one;
 		const output = h("output", { class: "value", for: `set-${name}` });
 		const back = button(`Reset ${title(name)}`, "undo", () => reset([one]), { bare: true, kind: "quiet small" });
+		back.title = `Default: ${one.default}`;
 		const soft = one.done_by === "software"
 			&& h("span", { class: "tag", title: "Watchtower does this itself on every picture, because the camera's driver does not." }, "software");
 		const put = (value) => {
@@ -90,7 +91,6 @@ export function mount(place, camera, signal) {
 		} else if (one.values.length <= 4) {
 			input = segments(title(name), one.values.map((value) => [String(value), name === "rotation" ? `${value}°` : words(String(value))]),
 				String(one.default), (value) => put(type === "choice" ? Number(value) : value));
-			input.setAttribute("aria-label", title(name));
 			read = (value) => { for (const each of input.querySelectorAll("input")) each.checked = each.value === String(value); };
 			only("admin", ...input.querySelectorAll("input"));
 		} else {

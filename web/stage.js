@@ -3,7 +3,8 @@
 
 import { base } from "./api.js";
 import { world } from "./cameras.js";
-import { h, svg } from "./dom.js";
+import { h } from "./dom.js";
+import { svg } from "./icons.js";
 import { playH264, playJpegs, Unplayable } from "./stream.js";
 
 // Without a picture for so long, the other way is tried, or the same again.
@@ -37,15 +38,8 @@ export class Stage {
 	}
 
 	update(camera) {
-		// A turned picture is another stream.
-		const turned = this.camera.size && camera.size
-			&& (camera.size.width > camera.size.height) !== (this.camera.size.width > this.camera.size.height);
 		this.camera = camera;
 		this.shape(camera);
-		if (turned) {
-			this.stop();
-			this.run();
-		}
 	}
 
 	// As the picture says itself, where there is one: the list may be a moment behind.
@@ -134,6 +128,7 @@ export class Stage {
 	show(shown) {
 		this.attempts = 0;
 		this.say("");
+		this.shape(this.camera);
 		if (!shown.hidden) return;
 		this.firstPicture_ms = performance.now() - this.begun;
 		this.video.hidden = shown !== this.video;
@@ -159,17 +154,18 @@ export class Stage {
 		const { seen, video } = this;
 		if (seen.length < 2) return null;
 		const span_s = (seen.at(-1).at - seen[0].at) / 1000 || 1;
-		const quality = video.getVideoPlaybackQuality?.();
-		const shown = this.way === "H.264" ? quality?.totalVideoFrames : null;
+		const coded = this.way === "H.264";
+		const quality = coded && video.getVideoPlaybackQuality?.();
+		const shown = quality?.totalVideoFrames;
 		const fps = shown && this.counted ? (shown - this.counted.shown) / ((performance.now() - this.counted.at) / 1000) : null;
 		if (shown) this.counted = { shown, at: performance.now() };
 		return {
 			way: this.way,
 			kbit: seen.slice(1).reduce((sum, { bytes }) => sum + bytes, 0) * 8 / 1000 / span_s,
-			fps: this.way === "H.264" ? fps : (seen.length - 1) / span_s,
+			fps: coded ? fps : (seen.length - 1) / span_s,
 			behind_s: seen.at(-1).behind_s,
-			dropped: this.way === "H.264" ? quality?.droppedVideoFrames : null,
-			size: this.way === "H.264" ? [video.videoWidth, video.videoHeight] : [this.canvas.width, this.canvas.height],
+			dropped: quality?.droppedVideoFrames,
+			size: coded ? [video.videoWidth, video.videoHeight] : [this.canvas.width, this.canvas.height],
 		};
 	}
 

@@ -100,7 +100,7 @@ export async function playJpegs(canvas, address, signal, seen) {
 		for (;;) {
 			const { done, value } = await reader.read();
 			if (done) throw new Problem("The live picture ended.", 0);
-			rest = joined(rest, value);
+			rest = new Uint8Array(await new Blob([rest, value]).arrayBuffer());
 			for (let part = next(rest); part; part = next(rest)) {
 				rest = rest.subarray(part.end);
 				const picture = await createImageBitmap(new Blob([part.jpeg], { type: "image/jpeg" }));
@@ -115,14 +115,6 @@ export async function playJpegs(canvas, address, signal, seen) {
 	} finally {
 		reader.cancel().catch(() => {});
 	}
-}
-
-function joined(a, b) {
-	if (!a.length) return b;
-	const all = new Uint8Array(a.length + b.length);
-	all.set(a);
-	all.set(b, a.length);
-	return all;
 }
 
 const HEAD_BYTES = 400;

@@ -3,12 +3,10 @@
 import { ask, root, who } from "./api.js";
 import { on, STATES, world } from "./cameras.js";
 import { failed, h, loading, segments } from "./dom.js";
-import { bytes, percent, seconds, words } from "./format.js";
+import { bytes, count, seconds, words } from "./format.js";
 import { icon } from "./icons.js";
 
 const EVERY_MS = 5000;
-// What has a place of its own; all else follows below it.
-const PLACED = new Set(["status", "version", "cameras", "disk", "clock_synchronised"]);
 
 export function mount(place, _, signal) {
 	const body = h("div", { class: "health" }, loading("Asking the camera"));
@@ -25,19 +23,22 @@ export function mount(place, _, signal) {
 
 	function show(now) {
 		const bad = faults(now);
-		const open = new Set([...body.querySelectorAll("details[open]")].map(({ dataset }) => dataset.key));
+		const { status, cameras = [], disk = {}, uploads, machine = {}, certificate, version, uptime_s, clock_synchronised, ...more } = now;
 		body.replaceChildren(
 			h("div", { class: `verdict-card ${bad.length ? "bad" : "good"}`, role: "status" }, icon(bad.length ? "warn" : "check"),
 				h("div", {}, h("h2", {}, bad.length ? "Something needs attention" : "All is well"),
 					bad.length ? h("ul", {}, bad.map((text) => h("li", {}, text))) : h("p", {}, "Every part says that it works."))),
 			h("div", { class: "cards-grid" },
-				...(now.cameras ?? []).map(cameraCard),
-				now.disk && diskCard(now.disk),
-				...Object.entries(now).filter(([key]) => !PLACED.has(key)).map(([key, value]) => card(words(key), value, key)),
-				card("Watchtower", { version: now.version, clock_set_by_the_network: now.clock_synchronised ?? "unknown",
-					viewers: world.cameras.reduce((sum, each) => sum + each.viewers, 0),
-					...(who.name && { you: `${who.name} (${who.role})`, your_certificate_expires: who.expires }) }, "daemon")));
-		for (const details of body.querySelectorAll("details")) details.open = open.has(details.dataset.key);
+				cameras.map(cameraCard), diskCard(disk), uploadsCard(uploads), machineCard(machine), certificateCard(certificate),
+				Object.entries(more).map(([key, value]) => frame(words(key), value?.status, rows({ [key]: value }))),
+				frame("Watchtower", "ok", [
+					["Version", version],
+					["Running for", seconds(uptime_s)],
+					["Clock set by the network", shown("", clock_synchronised ?? "unknown")],
+					["Viewers", world.cameras.reduce((sum, each) => sum + each.viewers, 0)],
+					who.name && ["You", `${who.name} (${who.role})`],
+					who.expires && ["Your certificate expires", shown("expires", who.expires)],
+				])));
 	}
 
 	on("link", load, signal);
@@ -57,92 +58,104 @@ async function health(signal) {
 	return answer.json();
 }
 
-// Every part that is failing, by its own words.
-function faults(part, name = "") {
-	if (part === null || typeof part !== "object") return [];
-	if (Array.isArray(part)) return part.flatMap((each) => faults(each, name));
-	const own = "status" in part && part.status !== "ok" && part.status !== "off" && part.cause
-		? [`${part.name ? `${label(part.name)}: ` : ""}${part.cause}`] : [];
-	const below = Object.entries(part).flatMap(([key, value]) => faults(value, key));
-	if (!own.length && !below.length && part.status && part.status !== "ok" && part.status !== "off" && name) return [`${words(name)} is failing.`];
-	return [...new Set([...own, ...below])];
+// What is wrong, by the parts' own words.
+function faults({ status, cameras = [], ...parts }) {
+	const all = [...cameras.map(({ name, cause }) => cause && `${label(name)}: ${cause}`), ...Object.values(parts).map((part) => part?.status === "failing" && part.cause)];
+	const told = all.filter(Boolean);
+	return told.length || status === "ok" ? told : ["A part is failing."];
 }
 
 const label = (name) => world.cameras.find((each) => each.name === name)?.label ?? name;
 
-function cameraCard({ name, status, ...rest }) {
-	const { encode_mode: mode, encode_speed: speed, frame_age_s: age, fps, state, cause, ...more } = rest;
+function cameraCard({ name, status, state, cause, frame_age_s: age, fps, encode_mode: mode, encode_speed: speed, encoder, encoders = {}, serial, ...more }) {
+	const lost = Object.entries(encoder ?? {}).filter(([, n]) => n).map(([how, n]) => `${n} ${how}`);
 	return frame(label(name), status, [
 		["State", words(STATES[state] ?? state)],
-		cause && ["Cause", cause],
-		["Newest picture", age === null || age === undefined ? "none yet" : `${seconds(age)} ago`],
+		["Cause", cause],
+		["Newest picture", (age ?? null) === null ? "none yet" : `${seconds(age)} ago`],
 		["Pictures", `${fps} a second`],
-		mode && ["Encoder", `${words(mode).toLowerCase()}${speed ? `, ${speed}× real time` : ""}`],
+		["Pictures lost", lost.join(", ") || "none"],
+		["Encoder", [words(mode).toLowerCase(), speed && `${speed}× real time`, ...new Set(Object.values(encoders))].filter(Boolean).join(", ")],
+		["Serial link", serial ? serial.cause ?? words(serial.phase) : "not set up"],
+		serial && ["Light sensor", serial.brightness],
 		...rows(more),
 	]);
 }
 
 function diskCard({ status, cause, free_bytes: free, total_bytes: total, hours, ...more }) {
-	const used = total ? 1 - free / total : null;
-	const meter = used !== null && h("div", { class: "meter", role: "meter", "aria-label": "Disk in use", "aria-valuenow": Math.round(used * 100), "aria-valuemin": 0, "aria-valuemax": 100 }, h("span"));
-	if (meter) meter.style.setProperty("--part", used);
 	return frame("Disk", status, [
-		hours !== undefined && ["Room for", hours < 48 ? `${hours < 10 ? hours.toFixed(1) : Math.round(hours)} hours of recording` : `${Math.round(hours / 24)} days of recording`],
-		free !== undefined && ["Free", `${bytes(free)} of ${bytes(total)}`],
-		cause && ["Cause", cause],
+		["Cause", cause],
+		total && ["Room for", `${seconds(hours * 3600)} of recording`],
+		total && ["Free", `${bytes(free)} of ${bytes(total)}`],
 		...rows(more),
-	], meter);
+	], total && h("meter", { max: 1, high: 0.9, value: 1 - free / total, "aria-label": "Disk in use" }));
 }
 
-// Anything the daemon tells: an object as a card, a list of them as several rows.
-function card(title, value, key) {
-	const plain = Array.isArray(value) || typeof value !== "object";
-	const { status, ...rest } = (plain ? { [key]: value } : value) ?? {};
-	const facts = rows(rest);
-	const bad = Array.isArray(value) && value.some((each) => each?.status && each.status !== "ok");
-	return facts.length > 0 && frame(title, bad ? "failing" : status ?? "ok", facts);
+function uploadsCard(uploads) {
+	if (!uploads) return frame("Uploads", "off", [["Copies off site", "not set up"]]);
+	const { status, cause, spool_bytes: spool, spool_max_bytes: most, lost_files: lost, destinations = [], ...more } = uploads;
+	return frame("Uploads", status, [
+		["Cause", cause],
+		...destinations.flatMap(({ name, cause: why, waiting_files: files, waiting_bytes: size, oldest_unsent_age_s: age, refused_files: refused }) => [
+			[words(name), files ? `${count(files, "file")} (${bytes(size)}) waiting for ${seconds(age)}` : "everything is sent"],
+			[`${words(name)} says`, why],
+			refused && [`Refused by ${words(name)}`, count(refused, "file")],
+		]),
+		["Waiting room", `${bytes(spool)} of ${bytes(most)} used`],
+		["Lost", lost ? count(lost, "file") : "nothing"],
+		...rows(more),
+	]);
 }
 
-function listed(each, at) {
-	const { name, path, subject, label: own, status, ...rest } = each;
-	const title = own ?? name ?? subject ?? path ?? String(at + 1);
-	return [[title, rows(rest).map(([word, value]) => `${word.toLowerCase()} ${value}`).join(", ") || status || ""]];
+function machineCard({ status, cause, celsius, fan, memory, ...more }) {
+	return frame("Machine", status, [
+		["Cause", cause],
+		["Temperature", celsius === undefined ? "no sensor" : shown("celsius", celsius)],
+		fan && ["Fan", `${fan.on ? "on" : "off"}, ${seconds(fan.age_s)} ago`],
+		memory && ["Memory free", `${bytes(memory.available_bytes)} of ${bytes(memory.total_bytes)}`],
+		memory && ["Memory of Watchtower", bytes(memory.resident_bytes)],
+		...rows(more),
+	]);
 }
 
-const rows = (object) => Object.entries(object).flatMap(([key, value]) => {
-	if (value === null || value === undefined || key === "status") return [];
-	if (typeof value === "object") return Array.isArray(value) ? value.flatMap((each, at) => (typeof each === "object" ? listed(each, at) : [[words(key), shown(key, each)]])) : rows(value).map(([word, own]) => [`${words(key)} ${word.toLowerCase()}`, own]);
-	return [[words(key.replace(/_(bytes|s|c|celsius|kbit|percent)$/, "")), shown(key, value)]];
+function certificateCard(certificate) {
+	if (!certificate) return frame("TLS", "off", [["Certificate", "none of its own"]]);
+	const { status, cause, expires, days_left, ...more } = certificate;
+	return frame("TLS", status, [["Cause", cause], expires && ["Certificate expires", shown("expires", expires)], ...rows(more)]);
+}
+
+// Anything else the daemon tells.
+const rows = (object, before = "") => Object.entries(object).flatMap(([key, value]) => {
+	if (value === null || key === "status") return [];
+	if (typeof value === "object") return rows(value, `${before}${key} `);
+	return [[words(before + key.replace(/_(bytes|s|celsius)$/, "")), shown(key, value)]];
 });
 
 function shown(key, value) {
 	if (typeof value === "boolean") return value ? "yes" : "no";
 	if (typeof value === "number") {
 		if (key.endsWith("_bytes")) return bytes(value);
-		if (key.endsWith("_kbit")) return `${value} kbit/s`;
-		if (/_(c|celsius)$/.test(key)) return `${value.toFixed(1)} °C`;
-		if (key.endsWith("_percent")) return percent(value / 100, 0);
+		if (key.endsWith("celsius")) return `${value.toFixed(1)} °C`;
 		if (key.endsWith("_s")) return seconds(value);
 		return String(Math.round(value * 100) / 100);
 	}
-	if (/^\d{4}-\d\d-\d\dT/.test(value)) return `${value.slice(0, 10)} ${value.slice(11, 16)}${until(key, value)}`;
+	if (key === "expires") return value.slice(0, 10) + until(value);
 	// A word of the interface.
 	return /^[a-z][a-z_-]*$/.test(value) ? words(value) : String(value);
 }
 
 // How far off an end is that somebody has to act on.
-function until(key, value) {
-	if (!/expir|until|not_after/.test(key)) return "";
+function until(value) {
 	const left_s = (Date.parse(value) - Date.now()) / 1000;
 	return left_s < 0 ? " (over)" : ` (in ${seconds(left_s)})`;
 }
 
 function frame(title, status, facts, extra) {
-	const good = status === "ok" || status === "off";
-	return h("section", { class: `card ${good ? "" : "bad"}` },
-		h("h3", {}, title, h("span", { class: `pill ${good ? "monitoring" : "degraded"}` }, good ? (status === "off" ? "off" : "ok") : "failing")),
+	const [word, tone] = { failing: ["failing", "degraded"], off: ["off", ""] }[status] ?? ["ok", "monitoring"];
+	return h("section", { class: `card ${word}` },
+		h("h3", {}, title, h("span", { class: `pill ${tone}` }, word)),
 		extra,
-		h("dl", {}, facts.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+		h("dl", {}, facts.filter((fact) => (fact?.[1] ?? "") !== "").flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 }
 
 function appearance() {
@@ -151,6 +164,5 @@ function appearance() {
 		segments("Appearance", [["auto", "As the device"], ["light", "Light"], ["dark", "Dark"]], kept, (value) => {
 			localStorage.setItem("scheme", value);
 			document.documentElement.dataset.scheme = value;
-			dispatchEvent(new Event("resize"));
 		}));
 }

@@ -89,9 +89,9 @@ export class Timeline {
 			const { recordings } = this;
 			const at = recordings.findIndex(({ id }) => id === this.chosen?.id);
 			const to = { Home: recordings.length - 1, End: 0 }[event.key] ?? (step && (at < 0 ? 0 : at + step));
-			if (to === undefined || !recordings[to]) return;
+			if (to === undefined) return;
 			event.preventDefault();
-			this.pick(recordings[to]);
+			if (recordings[to]) this.pick(recordings[to]);
 		});
 	}
 

@@ -40,7 +40,7 @@ export function tuning(camera, signal, stage) {
 		verdict.className = "verdict";
 		last = "";
 		verdict.textContent = stream.readyState === EventSource.CLOSED
-			? "This camera does not tell what its detector sees. Update Watchtower on it."
+			? "The detector does not answer. Close other pages, and load this one again."
 			: "The connection is interrupted. Trying again.";
 	});
 

@@ -33,12 +33,14 @@ export class Windowed {
 		const end = Math.min(items.length, Math.ceil((above + innerHeight) / height) + BEYOND);
 		const wanted = new Map();
 		for (let at = first; at < end; at += 1) wanted.set(this.key(items[at]), at);
+		let heir = null;
 		for (const [key, row] of rows) {
-			// What has the focus stays, wherever it is, or the keyboard would lose its place.
-			if (!wanted.has(key) && !(row.contains(document.activeElement) && items.some((item) => this.key(item) === key))) {
-				row.remove();
-				rows.delete(key);
-			}
+			// What has the focus stays, or the keyboard would lose its place; when it is gone, its neighbour has it.
+			const focused = row.contains(document.activeElement);
+			if (wanted.has(key) || (focused && items.some((item) => this.key(item) === key))) continue;
+			if (focused) heir = row.nextElementSibling ?? row.previousElementSibling;
+			row.remove();
+			rows.delete(key);
 		}
 		let before = null;
 		for (const [key, at] of wanted) {
@@ -59,6 +61,7 @@ export class Windowed {
 			}
 			before = row;
 		}
+		heir?.querySelector("button").focus({ preventScroll: true });
 	}
 
 	// Brings an item into view; answers its row.

@@ -2,8 +2,9 @@
 // Every change is saved at once and holds without a restart.
 
 import { ask, base, change, may, only, why } from "./api.js";
-import { button, complain, failed, gap, h, loading, segments, svg, toast } from "./dom.js";
+import { button, complain, failed, gap, h, loading, segments, toast } from "./dom.js";
 import { percent } from "./format.js";
+import { svg } from "./icons.js";
 import { Polygons } from "./polygons.js";
 import { Stage } from "./stage.js";
 import { tuning } from "./tuning.js";
@@ -38,7 +39,6 @@ export function mount(place, camera, signal) {
 			motion = await ask(`${base(camera)}api/motion`, { signal });
 			build();
 		} catch (error) {
-			if (error.status === 404) error.message = "The Watchtower on this camera is too old for it: update it.";
 			failed(panel, "Zones cannot be changed here", error, load);
 		}
 	}
@@ -114,11 +114,12 @@ export function mount(place, camera, signal) {
 		let n = 1;
 		while (taken.has(`${include ? "Zone" : "Ignored"} ${n}`)) n += 1;
 		drawing.hidden = false;
-		finish.disabled = true;
-		say("Tap the picture, corner by corner. Tap the first corner again, or “Finish”, to close it.");
+		finish.disabled = false;
+		finish.focus({ preventScroll: true });
+		say("Tap the picture, corner by corner. Tap the first corner again, or “Finish”, to close it. “Finish” at once makes a square.");
 		stage.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
 		polygons.begin({ name: `${include ? "Zone" : "Ignored"} ${n}`, include }, (done) => {
-			finish.disabled = (polygons.drawing?.points.length ?? 0) < 3;
+			finish.disabled = [1, 2].includes(polygons.drawing?.points.length);
 			if (done === undefined) return;
 			drawing.hidden = true;
 			showList();

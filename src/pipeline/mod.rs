@@ -103,7 +103,7 @@ pub struct Status {
     pub monitoring: bool,
     /// The number of the event that is being recorded.
     pub recording: Option<u64>,
-    /// Size of the camera's pictures; `None` before the first.
+    /// Size of the pictures as they are shown, turned; `None` before the first.
     pub size: Option<Resolution>,
     /// Pictures a second, measured.
     pub fps: f32,
@@ -324,7 +324,7 @@ impl CameraHandle {
             degraded,
             monitoring,
             recording,
-            size,
+            size: size.map(|size| shared.turned(size)),
             fps,
             viewers: shared.views.viewers() + shared.raw_viewers.load(Ordering::Relaxed) + shared.live.viewers(),
             last_event: *lock(&shared.last_event),

@@ -74,7 +74,7 @@ impl Preparer {
     /// A picture that says why there is none.
     pub(super) fn notice(&mut self, shared: &Shared, text: &str) -> Frame {
         let size = lock(&shared.camera).size.unwrap_or(shared.config.size);
-        let mut frame = self.pool.frame(size, crate::clock::moment_at(crate::clock::now(), None));
+        let mut frame = self.pool.frame(shared.turned(size), crate::clock::moment_at(crate::clock::now(), None));
         let [y, u, v] = frame.planes_mut();
         y.fill(40);
         u.fill(128);

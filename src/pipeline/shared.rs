@@ -254,6 +254,11 @@ impl Shared {
         lock(&self.settings).picture.clone()
     }
 
+    /// What becomes of a size by the rotation in force.
+    pub(super) fn turned(&self, size: Resolution) -> Resolution {
+        lock(&self.adjustment).rotation.turned(size)
+    }
+
     /// Makes driver and software follow the settings in force.
     pub(super) fn adjust(&self) {
         let _adjusting = lock(&self.adjusting);

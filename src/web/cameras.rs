@@ -26,6 +26,7 @@ pub(super) struct Camera {
     cause: Option<String>,
     monitoring: bool,
     recording: bool,
+    /// Of the pictures as they are shown, turned.
     size: Option<Size>,
     fps: f32,
     viewers: usize,

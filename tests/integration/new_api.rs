@@ -34,6 +34,10 @@ fn all_cameras_are_listed_and_each_has_its_own_interface() {
     assert_eq!(daemon.get("/api/status").json(), json!({"monitoring": true}), "the default camera is another");
     assert_eq!(daemon.get("/api/cameras").json()[0]["state"], "paused");
     daemon.get("/cameras/nobody/api/status").problem(404);
+
+    // Turned, it is as high as it was wide.
+    assert_eq!(daemon.send("POST", "/cameras/back/api/config", &[], br#"{"rotation": 90}"#).status, 200);
+    assert_eq!(daemon.get("/api/cameras").json()[0]["size"], json!({"width": 120, "height": 160}));
 }
 
 fn time(value: &Value) -> Timestamp {

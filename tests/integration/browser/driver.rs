@@ -22,6 +22,20 @@ pub struct Screen(pub u32, pub u32, pub bool);
 pub const DESK: Screen = Screen(1280, 800, false);
 pub const PHONE: Screen = Screen(390, 844, true);
 
+/// Keys that have no character, as W3C WebDriver names them.
+pub mod key {
+    pub const ENTER: &str = "\u{e007}";
+    pub const SHIFT: &str = "\u{e008}";
+    pub const CONTROL: &str = "\u{e009}";
+    pub const ESCAPE: &str = "\u{e00c}";
+    pub const SPACE: &str = " ";
+    pub const END: &str = "\u{e010}";
+    pub const HOME: &str = "\u{e011}";
+    pub const LEFT: &str = "\u{e012}";
+    pub const RIGHT: &str = "\u{e014}";
+    pub const TAB: &str = "\u{e004}";
+}
+
 /// Two browsers at a time would only wait for each other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -151,6 +165,14 @@ impl Browser {
              if (found) found.dataset.pressed = 1; return Boolean(found); }})()"
         ));
         self.click("[data-pressed]");
+    }
+
+    /// Keys that are pressed one after the other, and let go in reverse.
+    pub fn keys(&self, keys: &[&str]) {
+        let down = keys.iter().map(|key| json!({ "type": "keyDown", "value": key }));
+        let up = keys.iter().rev().map(|key| json!({ "type": "keyUp", "value": key }));
+        let actions: Vec<_> = down.chain(up).collect();
+        self.ask("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] })).unwrap();
     }
 
     /// A mouse button or finger at a place of the page.

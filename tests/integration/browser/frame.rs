@@ -35,9 +35,11 @@ fn all_cameras_are_at_a_glance_and_open_from_there() {
     browser.wait("document.querySelector('[data-name=attic]').innerText.includes('needs attention')");
     browser.wait("/camera|device/.test(document.querySelector('[data-name=attic] small').innerText)");
 
-    browser.click("[data-name=garden] a");
+    browser.js("document.querySelector('[data-name=garden] a').focus()");
+    browser.keys(&[super::driver::key::ENTER]);
     browser.wait("document.title.startsWith('Garden') && document.querySelector('.stage').dataset.way");
     assert!(browser.requests().iter().any(|asked| asked.contains("/cameras/garden/live.mp4")));
+    assert_eq!(browser.js("return document.activeElement.id"), "main", "the keyboard goes on at what is new");
     // From one camera to another by the menu, within the same section.
     browser.js("const menu = document.querySelector('#cameras select'); menu.value = 'front'; menu.dispatchEvent(new Event('change'))");
     browser.wait("document.title.startsWith('Front door')");
@@ -52,7 +54,8 @@ fn it_works_below_a_path_prefix_behind_nginx() {
     const NAME: &str = "it_works_below_a_path_prefix_behind_nginx";
     let daemon = Daemon::start_in(fast_folder(), "", WALKED);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let Some(proxy) = Nginx::start(daemon.folder.path(), port, &daemon.address) else {
+    let pass = format!("location /camera0/ {{ proxy_pass http://{}/; proxy_set_header Host localhost;", daemon.address);
+    let Some(proxy) = Nginx::start(daemon.folder.path(), port, &pass) else {
         skipped(&format!("{NAME}: nginx is not installed (ancillary/setup test)"));
         return;
     };
@@ -126,19 +129,19 @@ fn it_can_be_installed() {
     assert_eq!(errors["installabilityErrors"], serde_json::json!([]));
 }
 
-/// A reverse proxy that serves one daemon below `/camera0/`.
-struct Nginx(Child);
+/// A reverse proxy before one daemon.
+pub struct Nginx(Child);
 
 impl Nginx {
-    fn start(folder: &std::path::Path, port: u16, daemon: &str) -> Option<Self> {
+    /// `pass` opens a location and says where it leads; `None` where nginx is not installed.
+    pub fn start(folder: &std::path::Path, port: u16, pass: &str) -> Option<Self> {
         let top = folder.display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {top}/{kind};"))
             .join("\n");
         let config = format!(
             "daemon off; pid {top}/nginx.pid; error_log stderr; user root;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\n\
-             server {{ listen 127.0.0.1:{port}; location /camera0/ {{ proxy_pass http://{daemon}/; \
-             proxy_http_version 1.1; proxy_buffering off; proxy_set_header Host localhost; }} }}\n}}\n"
+             server {{ listen 127.0.0.1:{port}; {pass} proxy_http_version 1.1; proxy_buffering off; }} }}\n}}\n"
         );
         let file = folder.join("nginx.conf");
         std::fs::File::create(&file).unwrap().write_all(config.as_bytes()).unwrap();

@@ -10,22 +10,19 @@ fn live_video_plays_at_once_by_media_source() {
     let daemon = Daemon::start_in(fast_folder(), "", WALKED);
     let Some(mut browser) = Browser::start("live_video_plays_at_once_by_media_source", DESK) else { return };
     daemon.wait_for_pictures();
-    // Thirty pictures of the screen are half a second, where nothing else keeps the machine busy.
-    const PACE: &str = "return new Promise((done) => { const begin = performance.now(); let left = 30; const step = () => { \
-        left -= 1; if (left) requestAnimationFrame(step); else done((performance.now() - begin) / 500); }; step(); })";
-    let soon = (0..5).any(|_| {
+    // The page itself measures, from when it was opened. Once may be unlucky where the machine does other things too.
+    let mut first_ms: Vec<f64> = std::iter::repeat_with(|| {
         browser.go("about:blank");
-        let slower = browser.js(PACE).as_f64().unwrap().max(1.0);
         browser.go(&address(&daemon, "live"));
         browser.wait(&format!("{VIDEO} && {VIDEO}.currentTime > 0 && {VIDEO}.videoWidth === 320"));
         assert_eq!(browser.js("return document.querySelector('.stage').dataset.way"), "H.264");
-        let first_ms = browser.wait("Number(document.querySelector('.stage').dataset.first)").as_f64().unwrap();
-        println!(
-            "first picture {first_ms} ms after the page was opened, on a machine {slower:.1} times slower than it is"
-        );
-        first_ms < 2000.0 * slower
-    });
-    assert!(soon, "live video takes more than 2 s");
+        browser.wait("Number(document.querySelector('.stage').dataset.first)").as_f64().unwrap()
+    })
+    .take(5)
+    .collect();
+    first_ms.sort_by(f64::total_cmp);
+    println!("first picture after {first_ms:?} ms");
+    assert!(first_ms[2] < 2000.0, "live video takes more than 2 s: {first_ms:?} ms");
     let position = browser.js(&format!("return {VIDEO}.currentTime")).as_f64().unwrap();
     browser.wait(&format!("{VIDEO}.currentTime > {position} + 2"));
     let behind = format!("{VIDEO}.buffered.end({VIDEO}.buffered.length - 1) - {VIDEO}.currentTime");
@@ -53,6 +50,10 @@ fn without_media_source_jpegs_are_shown() {
     browser.wait(&format!("{picture}.width >= 320"));
     let shown = browser.js(&format!("return {picture}.toDataURL().slice(-2000)"));
     browser.wait(&format!("{picture}.toDataURL().slice(-2000) !== {shown}"));
+
+    assert_eq!(daemon.send("POST", "/api/config", &[], br#"{"rotation": 90}"#).status, 200);
+    browser.wait("(({ clientWidth, clientHeight }) => clientHeight > clientWidth)(document.querySelector('.frame'))");
+    browser.wait(&format!("{picture}.height > {picture}.width"));
     assert_clean(&mut browser, &format!("http://{}", daemon.address));
 }
 

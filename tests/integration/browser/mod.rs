@@ -6,8 +6,10 @@ use crate::support::{Daemon, wait_for};
 
 mod driver;
 mod frame;
+mod keyboard;
 mod live;
 mod recordings;
+mod roles;
 mod sections;
 mod shots;
 

@@ -47,6 +47,22 @@ fn a_recording_plays_seeks_and_steps() {
 }
 
 #[test]
+fn what_is_still_being_recorded_is_whole_once_it_is_over() {
+    let daemon = Daemon::start("");
+    let Some(browser) = Browser::start("what_is_still_being_recorded_is_whole_once_it_is_over", DESK) else { return };
+    daemon.wait_for_pictures();
+    browser.go(&address(&daemon, "recordings"));
+    browser.wait("document.querySelector('.empty')");
+    assert_eq!(daemon.send("POST", "/api/record", &[], b"").status, 204);
+    browser.wait("document.querySelector('.player .facts').innerText.startsWith('still recording')");
+    let length = |least: f64| format!("{VIDEO}.paused && {VIDEO}.duration > {least}");
+    browser.wait("/^[0-9.]+ s/.test(document.querySelector('.player .facts').innerText)");
+    let whole = daemon.get("/api/recordings?details=1").json()[0]["duration_s"].as_f64().unwrap();
+    browser.wait(&length(whole - 0.2));
+    browser.wait("document.querySelector('ul.list .thumb').naturalWidth");
+}
+
+#[test]
 fn what_is_deleted_can_be_taken_back_and_many_are_asked_about() {
     let daemon = Daemon::start("");
     let Some(mut browser) = Browser::start("what_is_deleted_can_be_taken_back_and_many_are_asked_about", DESK) else {
@@ -90,6 +106,78 @@ fn what_is_deleted_can_be_taken_back_and_many_are_asked_about() {
     wait_for("the deletion", || kept() == 1);
     assert_eq!(daemon.get("/api/recordings?details=1").json()[0]["protected"], true, "the protected one stays");
     assert_clean(&mut browser, &format!("http://{}", daemon.address));
+}
+
+#[test]
+fn several_and_a_day_are_deleted_after_a_question_that_names_them() {
+    let folder = fast_folder();
+    for (n, (day, second)) in [(1, 0), (1, 20), (1, 40), (2, 0), (2, 20), (2, 40), (2, 50)].into_iter().enumerate() {
+        let trigger = jiff::civil::date(2024, 3, day)
+            .at(12, 0, second, 0)
+            .to_zoned_datetime(TimeZone::system())
+            .unwrap()
+            .timestamp();
+        let id = RecordingId::at(trigger, &TimeZone::system());
+        make(&folder.path().join("data"), n as i64, id, trigger - SignedDuration::from_secs(1), 2_000_000);
+    }
+    let daemon = Daemon::start_in(folder, "", QUIET);
+    let Some(browser) = Browser::start("several_and_a_day_are_deleted_after_a_question_that_names_them", PHONE) else {
+        return;
+    };
+    let kept = || {
+        let list = daemon.get("/api/recordings?details=1").json();
+        list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(daemon.send("PATCH", "/api/recordings/2024-03-02/12.00.20", &[], br#"{"protected": true}"#).status, 200);
+    browser.go(&address(&daemon, "recordings"));
+    let rows = "document.querySelectorAll('ul.list > li').length";
+    browser.wait(&format!("{rows} === 4 && document.querySelector('.listing .facts').innerText.includes('8.0 MB')"));
+
+    // Three of four, one of them protected: the question names the two that go, and says that one stays.
+    browser.press("Select");
+    for n in [1, 3, 4] {
+        browser.click(&format!("ul.list > li:nth-child({n}) .open"));
+    }
+    browser.wait("document.querySelector('.selection strong').innerText === '3 selected'");
+    browser.click(".selection .danger");
+    let question = browser.wait("document.querySelector('dialog[open]').innerText");
+    let question = question.as_str().unwrap();
+    for said in [
+        "Delete 12:00:50 and 12:00:00?",
+        "Saturday, 2 March 2024",
+        "4.0 MB",
+        "1 protected or still recording will stay",
+        "cannot be undone",
+    ] {
+        assert!(question.contains(said), "{said} in {question}");
+    }
+    browser.click("dialog button[value=no]");
+    browser.wait("!document.querySelector('dialog')");
+    assert_eq!(kept().len(), 7, "cancelled");
+    browser.wait("document.querySelector('.selection strong').innerText === '3 selected'");
+    browser.click(".selection .danger");
+    browser.press("Delete 2 recordings");
+    browser.wait(&format!("{rows} === 2 && !document.querySelector('.selection').checkVisibility()"));
+    wait_for("the deletion", || kept().len() == 5);
+    assert_eq!(kept()[..2], ["2024-03-02/12.00.40", "2024-03-02/12.00.20"]);
+
+    // A day, and what is shown then is another.
+    browser.press("Earlier day");
+    browser.wait(&format!("document.querySelector('select.days').value === '2024-03-01' && {rows} === 3"));
+    browser.press("Delete day");
+    let question = browser.wait("document.querySelector('dialog[open] h2').innerText");
+    assert_eq!(question, "Delete 3 recordings of Friday, 1 March 2024?");
+    browser.press("Delete 3 recordings");
+    wait_for("the deletion", || kept() == ["2024-03-02/12.00.40", "2024-03-02/12.00.20"]);
+    browser.wait("document.querySelector('select.days').value === '2024-03-02' && document.querySelectorAll('select.days option').length === 1");
+
+    // What is protected goes with nothing.
+    browser.press("Delete day");
+    browser.press("Delete 1 recording");
+    wait_for("the deletion", || kept() == ["2024-03-02/12.00.20"]);
+    browser.wait(&format!("{rows} === 1"));
+    browser.press("Delete day");
+    browser.wait("document.querySelector('.toast:last-child').innerText.includes('cannot be deleted')");
 }
 
 #[test]

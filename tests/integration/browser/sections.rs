@@ -97,12 +97,29 @@ fn the_system_page_shows_the_evidence() {
     browser.wait("document.querySelector('.verdict-card')");
     let page = browser.js("return document.querySelector('.health').innerText");
     let page = page.as_str().unwrap();
-    for shown in ["Front door", "Newest picture", "Room for", "of recording", env!("CARGO_PKG_VERSION")] {
+    for shown in [
+        "Front door",
+        "Newest picture",
+        "Pictures lost",
+        "Serial link",
+        "Room for",
+        "of recording",
+        "Uploads",
+        "Temperature",
+        "Memory free",
+        "Certificate",
+        "Running for",
+        env!("CARGO_PKG_VERSION"),
+    ] {
         assert!(page.contains(shown), "{shown} in {page}");
     }
     assert!(!page.contains("[object"), "{page}");
     browser.press("Dark");
     let back = browser.js("return getComputedStyle(document.body).backgroundColor");
+    browser.go("about:blank");
+    browser.go(&address(&daemon, "system"));
+    browser.wait("document.querySelector('.verdict-card')");
+    assert_eq!(browser.js("return getComputedStyle(document.body).backgroundColor"), back, "it is remembered");
     browser.press("Light");
     assert_ne!(browser.js("return getComputedStyle(document.body).backgroundColor"), back);
     assert_clean(&mut browser, &format!("http://{}", daemon.address));
