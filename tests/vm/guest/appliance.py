@@ -106,11 +106,14 @@ def recordings(name):
     return get(f"/cameras/{name}/api/recordings?details=1")
 
 
-def begin(name):
-    """Starts a recording by hand; its id once it is on the disk."""
-    known = {r["id"] for r in recordings(name)}
-    call("POST", f"/cameras/{name}/api/record")
-    return until(lambda: next((r["id"] for r in recordings(name) if r["id"] not in known), None), "recording")
+def recording(name):
+    """The id of a recording that is being made: one that is, or that it begins by hand, once it is on the disk."""
+    def running():
+        return next((r["id"] for r in recordings(name) if r["recording"]), None)
+    if not (id := running()):
+        call("POST", f"/cameras/{name}/api/record")
+        id = until(running, "recording")
+    return id
 
 
 def complete(name, id):

@@ -58,6 +58,13 @@ class Counted:
             self.failures.append(f"round {self.times}: {type(error).__name__}: {error}")
             print(f"{self.what}: {self.failures[-1]}", flush=True)
 
+    @contextlib.contextmanager
+    def again(self):
+        """A check of what the rounds left: no further one, but it fails them."""
+        with self.round():
+            self.times -= 1
+            yield
+
     def took(self, seconds):
         self.seconds.append(seconds)
         if self.limit_s is not None and seconds > self.limit_s * SLOW:

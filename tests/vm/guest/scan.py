@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-AT_A_TIME, WAIT_S = 8000, 3
+AT_A_TIME, WAIT_S = 4000, 2
 
 
 def ask(address, ports):
@@ -30,7 +30,8 @@ def ask(address, ports):
         for number, _ in poll.poll(left):
             port, one = asked[number]
             result = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            seen[str(port)] = {0: "open", errno.ECONNREFUSED: "refused"}.get(result, errno.errorcode.get(result))
+            if result != errno.ETIMEDOUT:
+                seen[str(port)] = {0: "open", errno.ECONNREFUSED: "refused"}.get(result, errno.errorcode.get(result))
             poll.unregister(one)
     for _, one in asked.values():
         one.close()

@@ -7,9 +7,8 @@ import time
 import unittest
 
 import recording_index
-from appliance import NV12, RAW, SERVICES, ApplianceTest, camera, delivers, main_pid, plays
+from appliance import NV12, RAW, SERVICES, ApplianceTest, camera, delivers, main_pid, plays, recording
 from guest import Counted, rounds, run, until
-from test_faults import recording
 
 UP_S, LOST_S = 30, 2
 
