@@ -19,7 +19,7 @@ def until(condition, what, patience_s=PATIENCE_S):
     while not (result := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"no {what} within {patience_s} s")
-        time.sleep(0.1)
+        time.sleep(0.2)
     return result
 
 

@@ -14,7 +14,7 @@ import stand_in
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = f"{HERE}/golden"
-PKI = "/root/watchtower-pki"
+PKI = f"{HERE}/pki"
 TLS = "/var/lib/watchtower-tls"
 UNITS = ["nftables.service", "nginx.service", "watchtower.socket", "watchtower.service", "watchtower-serial.service", "watchtower-fan.service"]
 
@@ -32,18 +32,7 @@ def users():
 
 
 def certificates():
-    """As ancillary/docs/certificates.md tells the owner to make them. Somebody else's authority makes some, too."""
-    def pki(folder, *words):
-        run("/usr/bin/watchtower", "pki", "--dir", folder, *words)
-    for folder in PKI, "/root/strangers-pki":
-        pki(folder, "init")
-        for name, role in ("owner", "admin"), ("guest", "viewer"):
-            pki(folder, "client", name, "--role", role)
-    pki(PKI, "server", "vm", "vm.example.org")
-    pki(PKI, "client", "lost-phone", "--role", "admin")
-    shutil.copy(f"{PKI}/lost-phone.pem", "/root/lost-phone.pem")
-    shutil.copy(f"{PKI}/lost-phone.key", "/root/lost-phone.key")
-    pki(PKI, "revoke", "lost-phone")
+    """Of the owner's, only what belongs on a camera."""
     os.makedirs(TLS, mode=0o700)
     for name, to in ("vm.pem", "server.pem"), ("vm.key", "server.key"), ("ca.pem", "clients-ca.pem"), ("crl.pem", "clients-crl.pem"):
         shutil.copy(f"{PKI}/{name}", f"{TLS}/{to}")

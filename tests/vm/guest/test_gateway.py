@@ -30,8 +30,8 @@ class Certificates(ApplianceTest):
         self.assertEqual(self.status(tls()), 200)
         self.assertEqual(self.status(tls("guest")), 200)
         self.assertEqual(self.status(tls(None)), 400)
-        self.assertEqual(self.status(tls("owner", "/root/strangers-pki")), 400)
-        self.assertEqual(self.status(tls(pair=("/root/lost-phone.pem", "/root/lost-phone.key"))), 400)
+        self.assertEqual(self.status(tls("owner", f"{HERE}/strangers-pki")), 400)
+        self.assertEqual(self.status(tls(pair=(f"{HERE}/lost-phone.pem", f"{HERE}/lost-phone.key"))), 400)
 
     def test_a_viewer_looks_and_does_not_touch(self):
         self.assertEqual(self.status(tls("guest"), "/api/record", "POST"), 403)
