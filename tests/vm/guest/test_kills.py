@@ -11,6 +11,7 @@ from appliance import NV12, RAW, SERVICES, ApplianceTest, camera, delivers, main
 from guest import Counted, rounds, run, until
 
 UP_S, LOST_S = 30, 2
+INTERRUPTED = 8  # ancillary/docs/recording-format.md
 
 
 def all_up():
@@ -46,6 +47,7 @@ class Kills(ApplianceTest):
         for id, killed in kept:
             with lost.round():
                 plays(RAW, id)
+                self.assertEqual(recording_index.read(RAW, id).reason, INTERRUPTED)
                 lost.took(max(0, killed - recording_index.read(RAW, id).walls[-1]))
         for counted in [*counts.values(), lost]:
             with self.subTest(counted.what):

@@ -66,7 +66,11 @@ def main():
     fresh = not os.path.exists("/usr/bin/watchtower")
     if fresh:
         first()
-    until(is_up, "appliance", 180)
+    try:
+        until(is_up, "appliance", 600)
+    except AssertionError:
+        print(run("systemctl", "list-jobs").stdout, run("systemctl", "status", "--no-pager", *appliance.SERVICES).stdout, appliance.health(), flush=True)
+        raise
     up_s = float(read("/proc/uptime").split()[0])
     until(lambda: mended(before), "end of what was cut off")
     mount = next(line for line in read("/proc/mounts").splitlines() if " /var/lib/watchtower " in line)
