@@ -96,10 +96,15 @@ def camera(name):
     return next((camera for camera in (health() or {"cameras": []})["cameras"] if camera["name"] == name), {"status": "unknown"})
 
 
+def has_pictures(name):
+    """Whether its pictures are new, whatever else is wrong."""
+    age = camera(name).get("frame_age_s")
+    return age is not None and age < 1.5 * SLOW
+
+
 def delivers(name):
-    """Whether its pictures come: it says so, and they are new."""
-    said = camera(name)
-    return said["status"] == "ok" and said["frame_age_s"] is not None and said["frame_age_s"] < 1.5 * SLOW
+    """Whether all is well with it, and its pictures are new."""
+    return camera(name)["status"] == "ok" and has_pictures(name)
 
 
 def recordings(name):

@@ -5,7 +5,7 @@ import time
 import unittest
 
 import recording_index
-from appliance import NV12, RAW, ApplianceTest, call, delivers, health, main_pid, plays, recording
+from appliance import NV12, RAW, ApplianceTest, call, delivers, has_pictures, health, main_pid, plays, recording
 from guest import Counted, rounds, run, until
 from test_faults import is_back
 
@@ -71,7 +71,7 @@ class Disk(ApplianceTest):
                     self.assertTrue(health()["disk"]["cause"])
                     time.sleep(3)
                     self.assertEqual(main_pid("watchtower.service"), pid)
-                    until(lambda: delivers(RAW), "picture")
+                    until(lambda: has_pictures(RAW), "picture")
                 finally:
                     os.remove(FILLER)
                 began = time.monotonic()

@@ -6,7 +6,7 @@ import os
 import time
 import unittest
 
-from appliance import RAW, ApplianceTest, call, camera
+from appliance import RAW, ApplianceTest, call, camera, has_pictures
 from guest import Counted, rounds, until, write
 
 UDC = "/sys/kernel/config/usb_gadget/board/UDC"
@@ -83,7 +83,7 @@ class Microcontroller(ApplianceTest):
                 write(UDC, "\n")
                 until(lambda: not os.path.exists("/dev/ttyACM0"), "end of the adapter")
                 until(lambda: camera(RAW)["serial"]["status"] == "failing", "word of it")
-                until(lambda: (camera(RAW).get("frame_age_s") or 99) < 2, "picture meanwhile")
+                until(lambda: has_pictures(RAW), "picture meanwhile")
                 # Which one is free is the host's choice.
                 write(UDC, os.path.basename(glob.glob("/sys/class/udc/*")[0]))
                 until(lambda: os.path.exists("/dev/ttyACM0"), "adapter")

@@ -41,19 +41,26 @@ def is_up():
     return active == ["active"] * len(services) and appliance.answers() and appliance.delivers(CAMERA)
 
 
-def left():
-    """Every recording as its index says, but the one that is being made."""
+def left(until_wall):
+    """Every recording that begins before then, as its index says. One whose index is not yet begun, or not yet mended, has no reason."""
     found = []
     for id in recording_index.ids(CAMERA):
-        index = recording_index.read(CAMERA, id)
-        video = os.path.getsize(f"{recording_index.folder(CAMERA, id)}/video.h264")
-        found.append({"id": id, "event": index.event, "part": index.part, "reason": index.reason, "pictures": len(index.walls), "end": index.walls[-1] if index.walls else None,
-                      "whole": video == index.bytes})
+        try:
+            index = recording_index.read(CAMERA, id)
+            video = os.path.getsize(f"{recording_index.folder(CAMERA, id)}/video.h264")
+        except (OSError, AssertionError):
+            found.append({"id": id, "reason": None})
+            continue
+        if not index.walls or index.walls[0] < until_wall:
+            found.append({"id": id, "event": index.event, "part": index.part, "reason": index.reason, "pictures": len(index.walls),
+                          "end": index.walls[-1] if index.walls else None, "whole": video == index.bytes})
     return found
 
 
-def mended(before):
-    return all(r["reason"] is not None for r in left() if r["id"] in before)
+def mended(until_wall):
+    """Whether all of it is closed."""
+    all_left = left(until_wall)
+    return all(r["reason"] is not None for r in all_left)
 
 
 def uploads():
@@ -62,7 +69,7 @@ def uploads():
 
 
 def main():
-    before = [] if not os.path.exists("/usr/bin/watchtower") else recording_index.ids(CAMERA)
+    booted = time.time() - float(read("/proc/uptime").split()[0])
     fresh = not os.path.exists("/usr/bin/watchtower")
     if fresh:
         first()
@@ -72,17 +79,17 @@ def main():
         print(run("systemctl", "list-jobs").stdout, run("systemctl", "status", "--no-pager", *appliance.SERVICES).stdout, appliance.health(), flush=True)
         raise
     up_s = float(read("/proc/uptime").split()[0])
-    until(lambda: mended(before), "end of what was cut off")
+    until(lambda: mended(booted), "end of what was cut off")
     mount = next(line for line in read("/proc/mounts").splitlines() if " /var/lib/watchtower " in line)
     units = run("systemctl", "--failed", "--plain", "--no-legend").stdout.split()
-    report = {"fresh": fresh, "up_s": up_s, "left": [r for r in left() if r["id"] in before], "mounted": mount.split()[3].split(",")[0], "failed": units}
+    report = {"fresh": fresh, "up_s": up_s, "left": [r for r in left(booted) if r["reason"] is not None], "mounted": mount.split()[3].split(",")[0], "failed": units}
     if os.path.exists(f"{HERE}/last"):
         write(CONFIG, read(CONFIG).replace("record_always = true", "record_always = false") + "\n")
         subprocess.run(["systemctl", "restart", "watchtower.service"], check=True)
         until(is_up, "appliance")
-        until(lambda: all(r["reason"] is not None for r in left()), "end of the recordings")
+        until(lambda: mended(time.time()), "end of the recordings")
         until(lambda: uploads()["waiting_files"] == 0, "end of what waits", 300)
-        report["left"] = left()
+        report["all"] = left(time.time())
         report["uploads"] = {r["id"]: r["upload"] for r in appliance.recordings(CAMERA)}
         report["health"] = appliance.health()["uploads"]
         subprocess.run(["systemctl", "stop", "watchtower.service"], check=True)
