@@ -2,10 +2,8 @@
 
 import http.client
 import json
-import os
 import socket
 import ssl
-import subprocess
 import time
 import unittest
 
