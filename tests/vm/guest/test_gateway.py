@@ -73,7 +73,6 @@ class Ports(ApplianceTest):
             "ip netns add outside", "ip link add here type veth peer name there netns outside",
             f"ip address add {HERE_V4}/24 dev here", f"ip address add {HERE_V6}/64 dev here nodad", "ip link set here up",
             f"ip -n outside address add {THERE_V4}/24 dev there", f"ip -n outside address add {THERE_V6}/64 dev there nodad",
-            "ip netns exec outside sysctl -qw net.ipv4.tcp_syn_retries=1",  # for IPv6, too
             "ip -n outside link set lo up", "ip -n outside link set there up",
         ]:
             run(*command.split(), check=True)
