@@ -81,7 +81,7 @@ def main():
     up_s = float(read("/proc/uptime").split()[0])
     until(lambda: mended(booted), "end of what was cut off")
     mount = next(line for line in read("/proc/mounts").splitlines() if " /var/lib/watchtower " in line)
-    units = run("systemctl", "--failed", "--plain", "--no-legend").stdout.split()
+    units = [line.split()[0] for line in run("systemctl", "--failed", "--plain", "--no-legend").stdout.splitlines()]
     report = {"fresh": fresh, "up_s": up_s, "left": [r for r in left(booted) if r["reason"] is not None], "mounted": mount.split()[3].split(",")[0], "failed": units}
     if os.path.exists(f"{HERE}/last"):
         write(CONFIG, read(CONFIG).replace("record_always = true", "record_always = false") + "\n")
