@@ -59,6 +59,7 @@ def main(unit=None, config=None):
     run("udevadm", "control", "--reload")
     run("udevadm", "trigger", "--settle", "--subsystem-match=video4linux", "--subsystem-match=gpio", "--subsystem-match=tty")
     run("systemctl", "--quiet", "enable", "test-hardware.service", *UNITS)
+    os.sync()  # what is installed is on the disk before anybody cuts the power
 
 
 if __name__ == "__main__":
