@@ -4,6 +4,8 @@
   AmbientCapabilities = "";
   CapabilityBoundingSet = "";
   DevicePolicy = "closed";
+  # Everybody may write there, and ProtectSystem leaves /dev alone; so too with /dev/shm, below.
+  InaccessiblePaths = "-/dev/mqueue";
   IPAddressDeny = "any";
   KeyringMode = "private";
   LockPersonality = true;
@@ -37,5 +39,6 @@
     "@system-service"
     "~@privileged @resources"
   ];
+  TemporaryFileSystem = "/dev/shm:mode=1777,nodev,noexec,nosuid";
   UMask = "0077";
 }

@@ -89,6 +89,8 @@ in
           "noexec"
           "nofail"
           "nosuid"
+          # Else the daemon is given up, for good, with a disk that comes later than systemd's 90 s.
+          "x-systemd.device-timeout=infinity"
           "x-systemd.requires=watchtower-recordings-partition.service"
         ];
       };

@@ -2,7 +2,7 @@
 
 import unittest
 
-from daemon import run
+from guest import run
 
 TESTS = [
     "each_picture_comes_out_once_in_order_with_an_idr_every_second",
@@ -15,7 +15,9 @@ TESTS = [
 
 
 class VirtualCodec(unittest.TestCase):
-    pass
+    @classmethod
+    def setUpClass(cls):
+        run("modprobe", "vicodec", "multiplanar=1", check=True)
 
 
 def case(name):

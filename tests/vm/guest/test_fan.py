@@ -7,12 +7,16 @@ import subprocess
 import tempfile
 import unittest
 
-from daemon import WATCHTOWER, run, until
+from guest import WATCHTOWER, run, until
 
 LINE = 5
 
 
 class Fan(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        run("modprobe", "gpio-sim", check=True)
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(dir="/run")
         os.chmod(self.folder, 0o755)

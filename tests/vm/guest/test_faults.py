@@ -1,0 +1,152 @@
+"""Cameras that go and come back, and drivers that fail: each time the daemon says so, comes back, and keeps what it had recorded."""
+
+import os
+import subprocess
+import time
+import unittest
+
+from appliance import DEVICES, JPEG, NV12, RAW, ApplianceTest, camera, delivers, main_pid, metric, plays, recording
+from guest import Counted, rounds, run, until, write
+
+BACK_S = 10
+DRIVER = "/sys/bus/platform/drivers/vivid"
+
+
+def is_back(name, since):
+    """Whether it gives pictures that are younger than that."""
+    said = camera(name)
+    return said["status"] == "ok" and said["frame_age_s"] is not None and said["frame_age_s"] < time.monotonic() - since
+
+
+def control(name, value, device=DEVICES[RAW]):
+    done = run("v4l2-ctl", "-d", device, "-c", f"{name}={value}")
+    assert done.returncode == 0, done
+
+
+def plug():
+    write(f"{DRIVER}/bind", "vivid.0")
+    until(lambda: os.path.exists(DEVICES[RAW]) and os.path.exists(DEVICES[NV12]), "nodes")
+
+
+# Recordings that were running when a fault came.
+MET = set()
+
+
+class FaultTest(ApplianceTest):
+    def setUp(self):
+        self.pid = main_pid("watchtower.service")
+        for name in RAW, NV12:
+            until(lambda: delivers(name), f"picture of {name}")
+
+    def repeat(self, what, fault):
+        """Makes a fault in a recording, again and again. `fault` answers since when the camera can give pictures again."""
+        counted = Counted(what, BACK_S)
+        for _ in range(rounds()):
+            with counted.round():
+                until(lambda: delivers(RAW), "picture")
+                MET.add(recording(RAW))
+                time.sleep(1)
+                since = fault()
+                until(lambda: is_back(RAW, since), "picture again", 60)
+                counted.took(time.monotonic() - since)
+        counted.end()
+        self.assertEqual(main_pid("watchtower.service"), self.pid, "the daemon went on")
+
+    def says_so(self):
+        until(lambda: camera(RAW)["status"] == "failing", "word of it")
+        said = camera(RAW)
+        self.assertIn(DEVICES[RAW], said["cause"])
+
+
+class Plugs(FaultTest):
+    def test_unplugged_and_replugged(self):
+        def fault():
+            # The driver is unbound while it streams: the nodes go at once, the write returns once the last user has let go.
+            with subprocess.Popen(["sh", "-c", f"echo vivid.0 > {DRIVER}/unbind"]):
+                until(lambda: not os.path.exists(DEVICES[RAW]), "end of the node")
+                self.says_so()
+                until(lambda: delivers(JPEG), "picture of a camera that stayed")
+            plug()
+            return time.monotonic()
+        self.repeat("camera unplugged while it records, and replugged", fault)
+
+
+class Driver(FaultTest):
+    def test_a_damaged_picture(self):
+        def fault():
+            bad = metric("watchtower_frames_skipped_total", camera=RAW, reason="bad_picture")
+            control("inject_v4l2_buf_flag_error", 1)
+            since = time.monotonic()
+            until(lambda: metric("watchtower_frames_skipped_total", camera=RAW, reason="bad_picture") > bad, "count of it")
+            return since
+        self.repeat("driver marks a picture as damaged", fault)
+
+    def test_a_buffer_that_is_refused(self):
+        def fault():
+            reopened = metric("watchtower_camera_reopened_total", camera=RAW)
+            control("inject_vidioc_qbuf_error", 1)
+            since = time.monotonic()
+            until(lambda: metric("watchtower_camera_reopened_total", camera=RAW) > reopened, "attempt to open it again")
+            return since
+        self.repeat("driver refuses a buffer", fault)
+
+    def fatal(self, *more):
+        def fault():
+            reopened = metric("watchtower_camera_reopened_total", camera=RAW)
+            for name in more:
+                control(name, 1)
+            control("inject_fatal_streaming_error", 1)
+            since = time.monotonic()
+            until(lambda: metric("watchtower_camera_reopened_total", camera=RAW) > reopened, "attempt to open it again")
+            return since
+        return fault
+
+    def test_a_fatal_streaming_error(self):
+        self.repeat("driver's fatal streaming error", self.fatal())
+
+    def test_a_fatal_error_and_no_start_afterwards(self):
+        self.repeat("driver's fatal streaming error, then the next start fails too", self.fatal("inject_vidioc_streamon_error"))
+
+    def test_dropped_pictures(self):
+        def fault():
+            control("percentage_of_dropped_buffers", 100)
+            try:
+                self.says_so()
+            finally:
+                control("percentage_of_dropped_buffers", 0)
+            return time.monotonic()
+        self.repeat("driver drops every picture until the camera counts as stalled", fault)
+
+    def test_half_of_the_pictures_dropped_is_no_failure(self):
+        control("percentage_of_dropped_buffers", 50)
+        try:
+            for _ in range(20):
+                self.assertEqual(camera(RAW)["status"], "ok")
+                time.sleep(0.3)
+            MET.add(recording(RAW))
+        finally:
+            control("percentage_of_dropped_buffers", 0)
+
+    def test_disconnected_by_the_driver(self):
+        def fault():
+            control("disconnect", 1)
+            self.says_so()
+            write(f"{DRIVER}/unbind", "vivid.0")
+            plug()
+            return time.monotonic()
+        self.repeat("driver reports a disconnection, then the camera is replugged", fault)
+
+
+class Recordings(ApplianceTest):
+    """Comes last, so that nobody waits for the end of each."""
+
+    def test_all_play(self):
+        counted = Counted("recordings that a camera's or driver's fault met, played afterwards")
+        for id in sorted(MET):
+            with counted.round():
+                plays(RAW, id)
+        counted.end()
+
+
+if __name__ == "__main__":
+    unittest.main()

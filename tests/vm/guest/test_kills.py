@@ -1,0 +1,58 @@
+"""kill -9 of each service: systemd brings it back, the others go on, and hardly anything that was recorded is lost."""
+
+import os
+import random
+import signal
+import time
+import unittest
+
+import recording_index
+from appliance import NV12, RAW, SERVICES, ApplianceTest, camera, delivers, main_pid, plays, recording
+from guest import Counted, rounds, run, until
+
+UP_S, LOST_S = 30, 2
+INTERRUPTED = 8  # ancillary/docs/recording-format.md
+
+
+def all_up():
+    active = run("systemctl", "is-active", *SERVICES).stdout.split()
+    serial = not os.path.exists("/dev/virtio-ports/line") or camera(RAW).get("serial", {}).get("settled") is True
+    return active == ["active"] * len(SERVICES) and all(delivers(name) for name in (RAW, NV12, "mjpeg")) and serial
+
+
+class Kills(ApplianceTest):
+    def test_killed_at_random(self):
+        counts = {unit: Counted(f"kill -9 of {unit.removesuffix('.service')}: everything is up again", UP_S) for unit in SERVICES}
+        lost = Counted("kill -9 of watchtower while it records: seconds lost of the recording", LOST_S)
+        order = SERVICES * rounds()
+        random.shuffle(order)
+        until(all_up, "appliance")
+        kept = []
+        for unit in order:
+            with counts[unit].round():
+                until(all_up, "appliance", 60)
+                id = recording(RAW)
+                time.sleep(random.uniform(0.5, 4))
+                pid = main_pid(unit)
+                others = {other: main_pid(other) for other in SERVICES if other != unit}
+                killed = time.time()
+                began = time.monotonic()
+                os.kill(pid, signal.SIGKILL)
+                until(lambda: main_pid(unit) not in (0, pid), "new process", 60)
+                until(all_up, "appliance", 60)
+                counts[unit].took(time.monotonic() - began)
+                self.assertEqual({other: main_pid(other) for other in others}, others, "the others go on")
+            if unit == "watchtower.service":
+                kept.append((id, killed))
+        for id, killed in kept:
+            with lost.round():
+                plays(RAW, id)
+                self.assertEqual(recording_index.read(RAW, id).reason, INTERRUPTED)
+                lost.took(max(0, killed - recording_index.read(RAW, id).walls[-1]))
+        for counted in [*counts.values(), lost]:
+            with self.subTest(counted.what):
+                counted.end()
+
+
+if __name__ == "__main__":
+    unittest.main()
