@@ -14,8 +14,9 @@ use crate::media::{Frame, FramePool};
 const MOST: u8 = 4;
 /// Differences of less than this, in quarters of a level, are left alone: an encoder does not see them.
 const LEAST_QUARTERS: u32 = 6;
-/// Side of the blocks that noise is measured in, in samples; of each block one row is looked at.
-const BLOCK: usize = 16;
+/// Noise is measured in pieces of a row of so many samples, and in one row of so many.
+const PIECE: usize = 16;
+const ROWS: usize = 32;
 
 /// Takes the noise out of the frames of one stream, one after the other.
 #[derive(Default)]
@@ -23,8 +24,8 @@ pub struct Denoiser {
     pool: FramePool,
     /// What was given last.
     steady: Option<Arc<Frame>>,
-    /// How many blocks differ by how much on average, in quarters of a level.
-    blocks: Vec<u32>,
+    /// How many pieces differ by how much on average, in quarters of a level.
+    pieces: Vec<u32>,
 }
 
 impl Denoiser {
@@ -48,7 +49,7 @@ impl Denoiser {
         let widths = [width, width / 2, width / 2];
         let reaches = [0, 1, 2].map(|n| {
             let (now, then) = (frame.planes()[n], before.planes()[n]);
-            reach(noise(&mut self.blocks, now, then, widths[n]))
+            reach(noise(&mut self.pieces, now, then, widths[n]))
         });
         if reaches == [0; 3] {
             return frame;
@@ -67,24 +68,24 @@ impl Denoiser {
     }
 }
 
-/// Mean difference of the samples of a block that stands still, in quarters of a level: the median of all blocks of a plane, so
+/// Mean difference of the samples of a piece that stands still, in quarters of a level: the median of all pieces of a plane, so
 /// that what moves does not count while it takes less than half of the picture.
-fn noise(blocks: &mut Vec<u32>, now: &[u8], then: &[u8], width: usize) -> u32 {
+fn noise(pieces: &mut Vec<u32>, now: &[u8], then: &[u8], width: usize) -> u32 {
     const LARGEST: usize = 4 * 255;
-    blocks.clear();
-    blocks.resize(LARGEST + 1, 0);
+    pieces.clear();
+    pieces.resize(LARGEST + 1, 0);
     let mut count = 0;
-    for (now, then) in now.chunks_exact(width).zip(then.chunks_exact(width)).skip(BLOCK / 2).step_by(BLOCK) {
-        for (now, then) in now.chunks_exact(BLOCK).zip(then.chunks_exact(BLOCK)) {
+    for (now, then) in now.chunks_exact(width).zip(then.chunks_exact(width)).skip(ROWS / 4).step_by(ROWS) {
+        for (now, then) in now.chunks_exact(PIECE).zip(then.chunks_exact(PIECE)) {
             let sum: u32 = now.iter().zip(then).map(|(now, then)| u32::from(now.abs_diff(*then))).sum();
-            blocks[sum as usize / (BLOCK / 4)] += 1;
+            pieces[sum as usize / (PIECE / 4)] += 1;
             count += 1;
         }
     }
     let mut left = count / 2;
-    let median = blocks.iter().position(|blocks| {
-        let here = *blocks > left;
-        left = left.saturating_sub(*blocks);
+    let median = pieces.iter().position(|pieces| {
+        let here = *pieces > left;
+        left = left.saturating_sub(*pieces);
         here
     });
     median.unwrap_or(0) as u32

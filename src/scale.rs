@@ -51,8 +51,9 @@ fn halve_row(to: &mut [u8], above: &[u8], below: &[u8]) {
 fn box_row<const N: usize>(to: &mut [u8], from: &[u8], stride: usize) {
     const TILE: usize = 512;
     let mut sums = [0u16; TILE];
+    let mut halves = [0u16; TILE / 2];
     for (i, to) in to.chunks_mut(TILE / N).enumerate() {
-        let width = to.len() * N;
+        let mut width = to.len() * N;
         // N * N * 255 is at most 16320: the sums fit.
         sums[..width].fill(0);
         for row in from.chunks(stride).take(N) {
@@ -60,13 +61,12 @@ fn box_row<const N: usize>(to: &mut [u8], from: &[u8], stride: usize) {
                 *sum += *sample as u16;
             }
         }
-        // Neighbours in pairs, in place: what is read is never behind what was written.
-        let mut count = width;
-        while count > to.len() {
-            count /= 2;
-            for n in 0..count {
-                sums[n] = sums[2 * n] + sums[2 * n + 1];
+        while width > to.len() {
+            width /= 2;
+            for (half, pair) in halves[..width].iter_mut().zip(sums.as_chunks::<2>().0) {
+                *half = pair[0] + pair[1];
             }
+            sums[..width].copy_from_slice(&halves[..width]);
         }
         for (to, sum) in to.iter_mut().zip(&sums) {
             *to = ((sum + (N * N / 2) as u16) / (N * N) as u16) as u8;

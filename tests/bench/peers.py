@@ -23,7 +23,7 @@ class Task:
     # Record from the first picture on; otherwise only when something moves.
     record: bool = False
     # Bit rate asked of Watchtower's encoder.
-    kbit: int = 2050
+    kbit: int = 2000
     # Quality asked of motion's encoder, 1 to 100: it knows no bit rate for H.264.
     quality: int = 42
     # Seconds of pictures motion keeps from before a trigger. Watchtower always keeps its own.
