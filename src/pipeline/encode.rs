@@ -54,7 +54,7 @@ impl Stream {
 
     /// Whether a frame can be given without waiting. Only one thread gives frames, so the answer holds until it does.
     pub(super) fn has_room(&self) -> bool {
-        lock(&self.queue).iter().filter(|job| matches!(job, Job::Frame { .. })).count() < DEPTH
+        frames(&lock(&self.queue)) < DEPTH
     }
 
     /// As an IDR when `idr`; for live viewers too when `live`.
@@ -77,15 +77,21 @@ impl Stream {
         self.push(Job::Stop);
     }
 
-    fn take(&self) -> Job {
+    /// The next job, and whether there was no room for another before.
+    fn take(&self) -> (Job, bool) {
         let mut queue = lock(&self.queue);
         loop {
+            let full = frames(&queue) >= DEPTH;
             if let Some(job) = queue.pop_front() {
-                return job;
+                return (job, full);
             }
             queue = self.queued.wait(queue).unwrap_or_else(|e| e.into_inner());
         }
     }
+}
+
+fn frames(queue: &VecDeque<Job>) -> usize {
+    queue.iter().filter(|job| matches!(job, Job::Frame { .. })).count()
 }
 
 /// Runs until [`Stream::stop`].
@@ -95,7 +101,7 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
     // Frames under way that live viewers get too: hardware may hold some back.
     let mut live = VecDeque::new();
     loop {
-        let job = stream.take();
+        let (job, was_full) = stream.take();
         if let Job::Frame { frame, live: true, .. } = &job {
             live.push_back(frame.moment.pts);
         }
@@ -110,7 +116,10 @@ pub(super) fn run(shared: &Shared, stream: &Stream) {
         let outcome = match job {
             Job::Frame { frame, idr, .. } => {
                 encoded = true;
-                shared.bell.ring();
+                // Whoever gives frames waits for room only where there was none.
+                if was_full {
+                    shared.bell.ring();
+                }
                 session.encode(shared, frame, idr, &mut done)
             }
             Job::Advance(pts) => {

@@ -277,9 +277,15 @@ mod tests {
         let mut errors = 0;
         for (plane, part) in [(0, 1), (1, 2), (2, 2)] {
             let (width, left, right, bottom) = (width / part, left / part, right / part, bottom / part);
+            // The decoder in Rust alone interpolates chroma across the box's edges.
+            let blurred = if plane > 0 && cfg!(not(feature = "turbojpeg")) { 2 } else { 0 };
             for (i, (was, is)) in before.planes()[plane].iter().zip(after.planes()[plane]).enumerate() {
                 let (x, y) = (i % width, i / width);
-                if y >= bottom || !(left..right).contains(&x) {
+                let beside = y >= bottom || !(left..right).contains(&x);
+                if beside && y < bottom + blurred && (left.saturating_sub(blurred)..right + blurred).contains(&x) {
+                    continue;
+                }
+                if beside {
                     assert_eq!(was, is, "plane {plane} at {x}, {y} of {size}");
                     continue;
                 }
