@@ -180,7 +180,10 @@ class Firmware(WholeWay, ServiceTest):
             return abs(self.duty() - 0.7) < 0.05
 
         def turning(self):
-            self.order("mark")
+            """Marks while nothing turns: pulses of a turn that still lasts would count."""
+            self.watch(60)
+            while self.measured()["pulses"]:
+                self.watch(60)
 
         def angle(self):
             """What the pulses since `turning` say."""
