@@ -8,6 +8,7 @@ import subprocess
 import threading
 import unittest
 import urllib.request
+from datetime import datetime
 
 from old_chip import OldChip
 from service import PATIENCE_S, WATCHTOWER, LiveChip, ServiceTest
@@ -42,7 +43,7 @@ servo_off = {OFF}
 
 def pictures(coded):
     """The luma of each picture of a JPEG or an H.264 stream."""
-    raw = subprocess.run(["ffmpeg", "-v", "error", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray", "-"], input=coded, capture_output=True, check=True).stdout
+    raw = subprocess.run(["ffmpeg", "-v", "error", "-i", "-", "-f", "rawvideo", "-pix_fmt", "gray", "-fps_mode", "passthrough", "-"], input=coded, capture_output=True, check=True).stdout
     size = WIDTH * HEIGHT
     return [raw[at:at + size] for at in range(0, len(raw), size)]
 
@@ -141,11 +142,20 @@ class WholeWay:
         self.call("POST", "/api/record")
         def complete():
             recordings = json.loads(self.call("GET", "/api/recordings?details=1"))
-            return recordings and not recordings[0]["recording"] and recordings[0]["id"]
-        video = pictures(self.call("GET", f"/api/recordings/{self.until(complete, 'recording')}/video"))
-        self.assertGreater(len(video), 10)
-        # The first pictures, before the trigger, may be older than the light.
-        self.assertEqual([annotated_brightness(picture) for picture in (video[len(video) // 2], video[-1])], [30, 30])
+            return recordings and not recordings[0]["recording"] and recordings[0]
+        recording = self.until(complete, "recording")
+        # Those before the trigger may be older than the light: none of them counts, however long it took to get from one to the other.
+        began, trigger = (datetime.fromisoformat(recording[moment]).timestamp() for moment in ("start", "trigger"))
+        path = f"{self.folder}/video.mp4"
+        with open(path, "wb") as file:
+            file.write(self.call("GET", f"/api/recordings/{recording['id']}/video.mp4"))
+        times = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0", path],
+                               capture_output=True, text=True, check=True).stdout.split()
+        with open(path, "rb") as file:
+            video = pictures(file.read())
+        after = [picture for at, picture in zip(times, video, strict=True) if began + float(at.strip(",")) > trigger]
+        self.assertGreater(len(after), 5)
+        self.assertEqual([annotated_brightness(picture) for picture in (after[0], after[len(after) // 2], after[-1])], [30, 30, 30])
 
     def test_a_reset_in_the_middle_is_healed(self):
         self.works()
