@@ -8,7 +8,6 @@ import subprocess
 import threading
 import unittest
 import urllib.request
-from datetime import datetime
 
 from old_chip import OldChip
 from service import PATIENCE_S, WATCHTOWER, LiveChip, ServiceTest
@@ -144,8 +143,6 @@ class WholeWay:
             recordings = json.loads(self.call("GET", "/api/recordings?details=1"))
             return recordings and not recordings[0]["recording"] and recordings[0]
         recording = self.until(complete, "recording")
-        # Those before the trigger may be older than the light: none of them counts, however long it took to get from one to the other.
-        began, trigger = (datetime.fromisoformat(recording[moment]).timestamp() for moment in ("start", "trigger"))
         path = f"{self.folder}/video.mp4"
         with open(path, "wb") as file:
             file.write(self.call("GET", f"/api/recordings/{recording['id']}/video.mp4"))
@@ -153,8 +150,10 @@ class WholeWay:
                                capture_output=True, text=True, check=True).stdout.split()
         with open(path, "rb") as file:
             video = pictures(file.read())
-        after = [picture for at, picture in zip(times, video, strict=True) if began + float(at.strip(",")) > trigger]
-        self.assertGreater(len(after), 5)
+        # Those before the trigger may be older than the light; of the second after it, the post-roll, none is, however slow the machine.
+        ends = [float(at.strip(",")) for at in times]
+        after = [picture for at, picture in zip(ends, video, strict=True) if at > ends[-1] - 0.7]
+        self.assertGreater(len(after), 2)
         self.assertEqual([annotated_brightness(picture) for picture in (after[0], after[len(after) // 2], after[-1])], [30, 30, 30])
 
     def test_a_reset_in_the_middle_is_healed(self):
