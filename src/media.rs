@@ -149,17 +149,18 @@ impl FramePool {
         self.wrap(size, moment, self.buffer(Frame::len_of(size)))
     }
 
-    /// A spare buffer of `len` bytes with undefined content, for a decoder that needs more room than the frame it makes
-    /// of it: [`FramePool::wrap`] takes it back.
+    /// A spare buffer of at least `len` bytes with undefined content, for a decoder that needs more room than the frame it
+    /// makes of it: [`FramePool::wrap`] takes it back.
     pub fn buffer(&self, len: usize) -> Vec<u8> {
         let mut data = self.lock().pop().unwrap_or_default();
-        data.resize(len, 0);
+        // What was longer stays so: cut, it would be filled anew for the next picture.
+        data.resize(len.max(data.len()), 0);
         data
     }
 
     /// A frame of what lies at the beginning of `data`: Y, U and V of `size`.
     pub fn wrap(&self, size: Resolution, moment: Moment, mut data: Vec<u8>) -> Frame {
-        data.resize(Frame::len_of(size), 0);
+        data.resize(Frame::len_of(size).max(data.len()), 0);
         Frame { size, moment, data, pool: self.clone() }
     }
 
@@ -175,6 +176,7 @@ pub struct Frame {
     size: Resolution,
     /// When it was taken.
     pub moment: Moment,
+    /// The planes, and room that a decoder needed before.
     data: Vec<u8>,
     pool: FramePool,
 }
@@ -192,25 +194,26 @@ impl Frame {
 
     /// All three planes, one after the other: Y, U, V.
     pub fn data(&self) -> &[u8] {
-        &self.data
+        &self.data[..Self::len_of(self.size)]
     }
 
     /// As [`Frame::data`], to be filled.
     pub fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.data
+        &mut self.data[..Self::len_of(self.size)]
     }
 
     /// Y (`width * height`), U and V (`width/2 * height/2` each).
     pub fn planes(&self) -> [&[u8]; 3] {
-        let (y, uv) = self.data.split_at(self.size.pixels());
+        let (y, uv) = self.data().split_at(self.size.pixels());
         let (u, v) = uv.split_at(self.size.pixels() / 4);
         [y, u, v]
     }
 
     /// As [`Frame::planes`], to be changed.
     pub fn planes_mut(&mut self) -> [&mut [u8]; 3] {
-        let (y, uv) = self.data.split_at_mut(self.size.pixels());
-        let (u, v) = uv.split_at_mut(self.size.pixels() / 4);
+        let pixels = self.size.pixels();
+        let (y, uv) = self.data_mut().split_at_mut(pixels);
+        let (u, v) = uv.split_at_mut(pixels / 4);
         [y, u, v]
     }
 }

@@ -86,7 +86,7 @@ impl Decoder {
             return Err(error);
         }
         match head.subsamp {
-            Subsamp::Gray => data[size.pixels()..].fill(128),
+            Subsamp::Gray => data[size.pixels()..Frame::len_of(size)].fill(128),
             Subsamp::Sub2x1 => planes::halve_chroma_rows(&mut data, head.width, head.height),
             _ => {}
         }
