@@ -36,13 +36,18 @@ pub struct Http {
 
 /// How the camera gives its pictures.
 enum Feed {
-    /// One answer without end.
-    Stream(Response, Splitter),
+    /// One answer without end; nothing after it has failed.
+    Stream(Option<Stream>),
     /// One answer for each picture; the first has come with the opening.
     Stills { first: Option<Bytes>, pace: Pace, interval: Duration },
 }
 
-/// How one answer without end is divided.
+/// One answer without end, and how it is divided.
+struct Stream {
+    response: Response,
+    splitter: Splitter,
+}
+
 enum Splitter {
     Parts(Parts),
     /// There is no boundary.
@@ -106,7 +111,7 @@ impl Http {
             let open = async {
                 let response = session.get().await.map_err(&unavailable)?;
                 match framing(response.headers().get(CONTENT_TYPE)) {
-                    Framing::Stream(splitter) => Ok(Feed::Stream(response, splitter)),
+                    Framing::Stream(splitter) => Ok(Feed::Stream(Some(Stream { response, splitter }))),
                     Framing::Still => {
                         let first = Some(still(response).await.map_err(&unavailable)?);
                         let interval = Duration::from_secs(1) / fps.max(1);
@@ -130,8 +135,19 @@ impl Http {
         // The deadline is the whole picture's: a trickle of bytes is a stall too.
         let deadline = |from: Instant| from + Duration::from_secs(STALL_S);
         let picture = match feed {
-            Feed::Stream(response, splitter) => {
-                runtime.block_on(async { timeout_at(deadline(Instant::now()), next_part(response, splitter)).await })
+            Feed::Stream(stream) => {
+                let Some(mut open) = stream.take() else { return Err(lost(session, ENDED.to_owned())) };
+                // As a task: what the future outside all tasks waits for costs a look at the sockets each time, and an
+                // answer whose end is the connection's comes in pieces of 8 KiB.
+                let next = runtime.block_on(async {
+                    let next = tokio::spawn(async move { open.next_part().await.map(|part| (part, open)) });
+                    timeout_at(deadline(Instant::now()), next).await
+                });
+                next.map(|ended| {
+                    let (part, open) = ended.unwrap_or_else(|panicked| Err(panicked.to_string()))?;
+                    *stream = Some(open);
+                    Ok(part)
+                })
             }
             Feed::Stills { first, pace, interval } => {
                 pace.wait();
@@ -145,20 +161,29 @@ impl Http {
         };
         match picture {
             Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(cause)) => Err(CameraError::Lost { what: session.what.clone(), cause }),
+            Ok(Err(cause)) => Err(lost(session, cause)),
             Err(_) => Err(CameraError::Stalled { what: session.what.clone(), silent_s: STALL_S }),
         }
     }
 }
 
-async fn next_part(response: &mut Response, splitter: &mut Splitter) -> Result<Bytes, String> {
-    loop {
-        if let Some(body) = splitter.next().map_err(|error| format!("the stream is broken: {error}"))? {
-            return Ok(body);
-        }
-        match response.chunk().await.map_err(cause_of)? {
-            Some(chunk) => splitter.push(&chunk),
-            None => return Err("the camera has closed the stream".to_owned()),
+/// Why a stream gives nothing after its last picture.
+const ENDED: &str = "the camera has closed the stream";
+
+fn lost(session: &Session, cause: String) -> CameraError {
+    CameraError::Lost { what: session.what.clone(), cause }
+}
+
+impl Stream {
+    async fn next_part(&mut self) -> Result<Bytes, String> {
+        loop {
+            if let Some(body) = self.splitter.next().map_err(|error| format!("the stream is broken: {error}"))? {
+                return Ok(body);
+            }
+            match self.response.chunk().await.map_err(cause_of)? {
+                Some(chunk) => self.splitter.push(&chunk),
+                None => return Err(ENDED.to_owned()),
+            }
         }
     }
 }
