@@ -19,7 +19,8 @@ use crate::h264::same_parameters;
 use crate::media::{AccessUnit, Pts};
 use crate::ring::{Next, Ring};
 
-/// How soon the writer notices that an event has ended.
+/// How often the writer looks for what has come: woken for each access unit, it would only put it by. How soon it notices that an
+/// event has ended.
 const POLL: Duration = Duration::from_millis(100);
 /// What was encoded is on stable storage at the latest after this, on a disk that is fast enough.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -195,7 +196,8 @@ impl Writer {
                 }
                 continue;
             }
-            match ring.next(&mut cursor, event.until(), POLL) {
+            let patience = if ending.is_some() { POLL } else { Duration::ZERO };
+            match ring.next(&mut cursor, event.until(), patience) {
                 // The end may have become known while this was waited for.
                 Next::Entry(unit) if event.until().is_some_and(|until| unit.moment.pts > until) => break,
                 Next::Entry(unit) => {
@@ -205,6 +207,7 @@ impl Writer {
                 Next::Lapped { missed } => job.lapped(missed),
                 Next::Done => break,
                 Next::Timeout if late && heard.elapsed() > GRACE => break,
+                Next::Timeout if ending.is_none() => std::thread::sleep(POLL),
                 Next::Timeout => {}
             }
             job.write_if_late();
