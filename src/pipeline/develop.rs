@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::decide::{Change, Decider, LOST_AFTER};
 use super::encode::{Session, Stream};
 use super::live::{Director, Source};
@@ -48,6 +49,7 @@ struct Backlog {
     cursor: Cursor,
     /// Events still to be encoded, the present one last.
     following: VecDeque<Arc<Event>>,
+    batch: Batch,
 }
 
 pub(super) struct Developer {
@@ -216,6 +218,12 @@ impl Developer {
             (EncodeMode::OnEvent, None) => return false,
             (EncodeMode::OnEvent, Some(event)) => event.until(),
         };
+        // An event that has ended waits for its end.
+        let urgent = self.mode != EncodeMode::OnEvent || until.is_some() || self.shared.is_awaited();
+        let waited = self.waited();
+        if !self.backlog.batch.is_due(waited, urgent) && waited.is_some() {
+            return false;
+        }
         if !self.streams.iter().all(|stream| stream.has_room()) {
             if self.mode == EncodeMode::Continuous && self.lag() > TOO_LATE {
                 // Too slow even for real time: every skip is one picture, not all at once when the ring laps.
@@ -259,6 +267,13 @@ impl Developer {
     fn lag(&self) -> Duration {
         let Some((_, newest)) = self.shared.jpegs.span() else { return Duration::ZERO };
         self.shared.jpegs.pts_at(self.backlog.cursor).map_or(Duration::ZERO, |at| newest.since(at))
+    }
+
+    /// How long the next picture of the backlog has waited.
+    fn waited(&self) -> Option<Duration> {
+        let taken = self.shared.jpegs.pts_at(self.backlog.cursor)?;
+        // Of a camera whose times are ahead of the clock, the newest picture tells.
+        Some(clock::now().since(taken).max(self.lag()))
     }
 
     fn finish_event(&mut self) {

@@ -30,6 +30,7 @@ use crate::ring::Ring;
 use crate::serial;
 use crate::settings::{self, Change, PictureSettings, Setting, SettingsFault, SettingsFile};
 
+mod batch;
 pub mod counters;
 mod decide;
 mod develop;

@@ -207,6 +207,11 @@ impl Shared {
         self.monitoring.load(Ordering::Relaxed)
     }
 
+    /// Whether anybody waits for the next picture, or for what the detector sees in it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_stopping() || self.views.viewers() + self.live.viewers() > 0 || self.sights.is_watched()
+    }
+
     /// The light sensor's last value.
     pub(super) fn brightness(&self) -> Option<u8> {
         self.microcontroller.as_ref()?.brightness()

@@ -44,8 +44,13 @@ impl SightHub {
         self.tuners.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether anybody watches.
+    pub(super) fn is_watched(&self) -> bool {
+        self.newest.receiver_count() > 0
+    }
+
     pub(super) fn show(&self, moment: Moment, sight: &Sight, detector: &Detector) {
-        if self.newest.receiver_count() > 0 {
+        if self.is_watched() {
             let cells = self.is_tuning().then(|| detector.cells());
             let seen = Seen { moment, sight: sight.clone(), threshold: detector.threshold(), cells };
             self.newest.send_replace(Some(Arc::new(seen)));
