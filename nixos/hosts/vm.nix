@@ -9,10 +9,12 @@
       default_camera = "yuyv";
       storage.max_used = 0.9;
     };
+    # As many pictures a second as an emulated processor encodes in time.
     cameras = {
       yuyv = {
         source = "v4l2:/dev/video20";
-        size = "640x360";
+        size = "320x180";
+        fps = 5;
         microcontroller = {
           servo_on = 90;
           servo_off = 0;
@@ -20,12 +22,13 @@
       };
       nv12 = {
         source = "v4l2:/dev/video21";
-        size = "640x360";
+        size = "320x180";
+        fps = 5;
       };
       mjpeg = {
         source = "v4l2:/dev/video22";
         size = "1280x720";
-        fps = 30;
+        fps = 5;
       };
     };
     serial = {

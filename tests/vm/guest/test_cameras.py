@@ -37,7 +37,7 @@ class Recording(ApplianceTest):
         for name, id in ids.items():
             count, size = plays(name, id)
             print(f"{name}: {count} pictures of {size}", flush=True)
-            self.assertEqual(size, (1280, 720) if name == JPEG else (640, 360))
+            self.assertEqual(size, (1280, 720) if name == JPEG else (320, 180))
             self.assertGreaterEqual(count, 2 if name == JPEG else 5)  # what an emulated processor encodes, if need be
         encoders = {camera["name"]: camera["encoders"] for camera in health()["cameras"]}
         self.assertEqual({name: encoders[name]["disk"] for name in DEVICES}, dict.fromkeys(DEVICES, "software"))
@@ -45,7 +45,7 @@ class Recording(ApplianceTest):
     def test_what_each_device_gave(self):
         log = journal("watchtower.service")
         for name, device in DEVICES.items():
-            self.assertRegex(log, rf"{device} \(.*\): {'MJPG 1280x720' if name == JPEG else 'YU12 640x360'}")
+            self.assertRegex(log, rf"{device} \(.*\): {'MJPG 1280x720' if name == JPEG else 'YU12 320x180'}")
 
 
 class Formats(ApplianceTest):
@@ -61,7 +61,7 @@ class Formats(ApplianceTest):
         run("modprobe", "v4l2loopback", "video_nr=20,21,22", "exclusive_caps=0,0,0", check=True)
         run("udevadm", "settle")
         for name, pixels in (RAW, "yuyv422"), (NV12, "nv12"):
-            command = ["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-f", "rawvideo", "-pixel_format", pixels, "-video_size", "640x360", "-framerate", "5",
+            command = ["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-f", "rawvideo", "-pixel_format", pixels, "-video_size", "320x180", "-framerate", "5",
                        "-i", f"{HERE}/hardware/{pixels}.raw", "-c", "copy", "-f", "v4l2", DEVICES[name]]
             cls.feeds.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
         run("systemctl", "start", "watchtower.service")
@@ -73,7 +73,7 @@ class Formats(ApplianceTest):
             feed.kill()
             feed.wait()
         run("modprobe", "-r", "v4l2loopback", check=True)
-        run("/usr/local/lib/test-hardware/hardware", "cameras", check=True)
+        run("/usr/local/lib/test-hardware/hardware", "raw_cameras", "jpeg_camera", check=True)
         run("systemctl", "start", "watchtower.service")
         for name in DEVICES:
             until(lambda: delivers(name), f"picture of {name}")
@@ -82,9 +82,9 @@ class Formats(ApplianceTest):
         for name, format in (RAW, "YUYV"), (NV12, "NV12"):
             with self.subTest(format=format):
                 until(lambda: delivers(name), f"picture of {name}")
-                self.assertIn(f": {format} 640x360", journal("watchtower.service"))
+                self.assertIn(f": {format} 320x180", journal("watchtower.service"))
                 count, size = plays(name, recording(name))
-                self.assertEqual(size, (640, 360))
+                self.assertEqual(size, (320, 180))
                 self.assertGreaterEqual(count, 5)
 
 
