@@ -75,9 +75,12 @@ rec {
     # Certificates have dates: a Pi that boots in 1970 would refuse everybody.
     after = [ "time-set.target" ];
     wants = [ "time-set.target" ];
-    serviceConfig.LoadCredential = lib.mapAttrsToList (
-      name: path: "${owner}-${name}:${path}"
-    ) credentials;
+    # The only way in: never given up, and back as soon as the services behind it.
+    startLimitIntervalSec = lib.mkForce 0;
+    serviceConfig = {
+      RestartSec = lib.mkForce 2;
+      LoadCredential = lib.mapAttrsToList (name: path: "${owner}-${name}:${path}") credentials;
+    };
   };
   serverCredentials =
     cfg:
