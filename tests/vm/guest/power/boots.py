@@ -1,7 +1,8 @@
 """One boot of a machine whose power is cut: tells how it came up and what is left of the recordings, then the time until there is none.
 
-Lines for ../power-cut on the console: `REPORT` with JSON once, `TICK` with the wall time ten times a second. The boot with the file `last` sends
-what waits, tells what there is, and ends in order.
+Lines for ../power-cut on the console: `REPORT` with JSON once, `TICK` with the wall time ten times a second. In the boot with the file `late` the
+recordings' disk is not to be seen until systemd has given up another one. The one with the file `last` sends what waits, tells what there is, and
+ends in order.
 """
 
 import json
@@ -21,6 +22,7 @@ import recording_index
 from guest import read, run, until, write
 
 CAMERA, CONFIG = "front", "/nix/store/watchtower.toml"
+RECORDINGS = "/var/lib/watchtower"
 
 
 def first():
@@ -30,7 +32,9 @@ def first():
     for name in "s3.id", "s3.secret":
         write(f"/var/lib/watchtower-secrets/{name}", "a-key\n")
     install.main(f"{HERE}/golden/full/etc/systemd/system/watchtower.service", f"{HERE}/power/watchtower.toml")
+    write("/usr/local/lib/test-hardware/parts", "network fan microcontroller raw_cameras\n")
     write(CONFIG, read(f"{HERE}/power/watchtower.toml").replace("PORT", read(f"{HERE}/port")))
+    os.sync()  # before anybody cuts the power
     subprocess.run(["systemctl", "start", "test-hardware.service"], check=True)
     subprocess.run(["systemctl", "start", *install.UNITS], check=True)
 
@@ -68,7 +72,25 @@ def uploads():
     return destination
 
 
+def mount_options(fstab):
+    """Of the recordings' disk; what makes its partition on the appliance is not there."""
+    line = next(line for line in read(fstab).splitlines() if f" {RECORDINGS} " in line)
+    return {option for option in line.split()[3].split(",") if not option.startswith("x-systemd.requires=")}
+
+
+def appear_late():
+    """The disk gets its name back after more than systemd's 90 s, which a disk that never comes has to wait for."""
+    assert mount_options("/etc/fstab") == mount_options(f"{HERE}/golden/full/etc/fstab")
+    other = run("systemctl", "start", r"dev-disk-by\x2dlabel-never.device", timeout=300)
+    assert other.returncode != 0 and float(read("/proc/uptime").split()[0]) > 90, other
+    assert not os.path.ismount(RECORDINGS), "the recordings' disk was there before"
+    waiting = {line.split()[1] for line in run("systemctl", "list-jobs", "--plain", "--no-legend").stdout.splitlines()}
+    subprocess.run(["e2label", "/dev/vdd", "watchtower"], check=True)
+    return "watchtower.service" in waiting
+
+
 def main():
+    late = os.path.exists(f"{HERE}/late") and {"waited": appear_late(), "since_s": float(read("/proc/uptime").split()[0])}
     booted = time.time() - float(read("/proc/uptime").split()[0])
     fresh = not os.path.exists("/usr/bin/watchtower")
     if fresh:
@@ -80,9 +102,9 @@ def main():
         raise
     up_s = float(read("/proc/uptime").split()[0])
     until(lambda: mended(booted), "end of what was cut off")
-    mount = next(line for line in read("/proc/mounts").splitlines() if " /var/lib/watchtower " in line)
+    mount = next(line for line in read("/proc/mounts").splitlines() if f" {RECORDINGS} " in line)
     units = [line.split()[0] for line in run("systemctl", "--failed", "--plain", "--no-legend").stdout.splitlines()]
-    report = {"fresh": fresh, "up_s": up_s, "left": [r for r in left(booted) if r["reason"] is not None], "mounted": mount.split()[3].split(",")[0], "failed": units}
+    report = {"fresh": fresh, "late": late, "up_s": up_s, "left": [r for r in left(booted) if r["reason"] is not None], "mounted": mount.split()[3].split(",")[0], "failed": units}
     if os.path.exists(f"{HERE}/last"):
         write(CONFIG, read(CONFIG).replace("record_always = true", "record_always = false") + "\n")
         subprocess.run(["systemctl", "restart", "watchtower.service"], check=True)
