@@ -1,5 +1,6 @@
 """The real fan service on a simulated GPIO chip: the line as the world outside sees it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -53,10 +54,14 @@ class Fan(unittest.TestCase):
         os.rename(f"{self.sensor}.new", self.sensor)
 
     def serve(self, hold_s=1):
+        """Until it has the line: before that, its level is the pull's and tells nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"{self.folder}/fan.json")
         command = [WATCHTOWER, "fan", "--chip", self.device, "--pin", str(LINE), "--sensor", self.sensor, "--every-s", "1", "--hold-s", str(hold_s), "--state", f"{self.folder}/fan.json"]
         self.service = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         self.addCleanup(self.service.wait)
         self.addCleanup(self.service.kill)
+        until(lambda: os.path.exists(f"{self.folder}/fan.json"), "state")
 
     def until_level(self, level):
         until(lambda: self.level() == level, f"level {level}")
@@ -67,7 +72,7 @@ class Fan(unittest.TestCase):
 
     def test_by_temperature(self):
         self.heat(21)
-        self.serve()
+        self.serve(hold_s=5)
         self.until_level(1)  # until something is known, and for the hold time
         self.until_level(0)
         until(lambda: self.state() == {"on": False, "celsius": 21.0, "problem": None}, "state")  # written after the line is set

@@ -47,15 +47,16 @@ class FaultTest(ApplianceTest):
                 MET.add(recording(RAW))
                 time.sleep(1)
                 since = fault()
-                until(lambda: is_back(RAW, since), "picture again", 60)
+                until(lambda: is_back(RAW, since), "picture again")
                 counted.took(time.monotonic() - since)
         counted.end()
         self.assertEqual(main_pid("watchtower.service"), self.pid, "the daemon went on")
 
     def says_so(self):
-        until(lambda: camera(RAW)["status"] == "failing", "word of it")
-        said = camera(RAW)
-        self.assertIn(DEVICES[RAW], said["cause"])
+        def failing():
+            said = camera(RAW)
+            return said["status"] == "failing" and said
+        self.assertIn(DEVICES[RAW], until(failing, "word of it")["cause"])
 
 
 class Plugs(FaultTest):
