@@ -7,6 +7,9 @@ import unittest
 from appliance import DEVICES, JPEG, NV12, RAW, ApplianceTest, call, camera, delivers, get, health, journal, plays, recording
 from guest import HERE, run, until
 
+# Of a recording by hand: five pictures a second for eight seconds, of which some may be late.
+LEAST = 30
+
 
 class Probe(ApplianceTest):
     def test_what_there_is(self):
@@ -38,7 +41,7 @@ class Recording(ApplianceTest):
             count, size = plays(name, id)
             print(f"{name}: {count} pictures of {size}", flush=True)
             self.assertEqual(size, (1280, 720) if name == JPEG else (320, 180))
-            self.assertGreaterEqual(count, 2 if name == JPEG else 5)  # what an emulated processor encodes, if need be
+            self.assertGreaterEqual(count, LEAST)
         encoders = {camera["name"]: camera["encoders"] for camera in health()["cameras"]}
         self.assertEqual({name: encoders[name]["disk"] for name in DEVICES}, dict.fromkeys(DEVICES, "software"))
 
@@ -85,7 +88,7 @@ class Formats(ApplianceTest):
                 self.assertIn(f": {format} 320x180", journal("watchtower.service"))
                 count, size = plays(name, recording(name))
                 self.assertEqual(size, (320, 180))
-                self.assertGreaterEqual(count, 5)
+                self.assertGreaterEqual(count, LEAST)
 
 
 class Controls(ApplianceTest):
