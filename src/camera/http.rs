@@ -37,13 +37,13 @@ pub struct Http {
 /// How the camera gives its pictures.
 enum Feed {
     /// One answer without end; nothing after it has failed.
-    Stream(Option<Stream>),
+    Stream(Option<Endless>),
     /// One answer for each picture; the first has come with the opening.
     Stills { first: Option<Bytes>, pace: Pace, interval: Duration },
 }
 
 /// One answer without end, and how it is divided.
-struct Stream {
+struct Endless {
     response: Response,
     splitter: Splitter,
 }
@@ -111,7 +111,7 @@ impl Http {
             let open = async {
                 let response = session.get().await.map_err(&unavailable)?;
                 match framing(response.headers().get(CONTENT_TYPE)) {
-                    Framing::Stream(splitter) => Ok(Feed::Stream(Some(Stream { response, splitter }))),
+                    Framing::Stream(splitter) => Ok(Feed::Stream(Some(Endless { response, splitter }))),
                     Framing::Still => {
                         let first = Some(still(response).await.map_err(&unavailable)?);
                         let interval = Duration::from_secs(1) / fps.max(1);
@@ -174,7 +174,7 @@ fn lost(session: &Session, cause: String) -> CameraError {
     CameraError::Lost { what: session.what.clone(), cause }
 }
 
-impl Stream {
+impl Endless {
     async fn next_part(&mut self) -> Result<Bytes, String> {
         loop {
             if let Some(body) = self.splitter.next().map_err(|error| format!("the stream is broken: {error}"))? {

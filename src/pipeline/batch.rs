@@ -1,11 +1,12 @@
 //! Pure: when pictures that wait to be encoded are worth waking for.
 //!
 //! Encoded several at a time they cost a tenth less than one by one: code and data are still in the processor's caches, and
-//! threads wake less often. Nobody notices while nobody watches: what is recorded has the times at which it was taken.
+//! threads wake less often. While nobody watches nobody waits for them: what is recorded has the times at which it was taken, and the
+//! events' ends, too, are found by these.
 
 use std::time::Duration;
 
-/// The oldest picture waits this long at most. The detector sees what is recorded as late.
+/// Pictures pass when the oldest has waited so long, as soon as the thread looks again. The detector sees what is recorded as late.
 const LONGEST: Duration = Duration::from_millis(250);
 
 /// Gathers pictures, then lets all of them through.

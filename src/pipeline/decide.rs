@@ -76,7 +76,8 @@ impl Decider {
 
     /// Whether the detector wants to see a picture of this time. To be asked once for each.
     pub(super) fn is_due(&mut self, shared: &Shared, pts: Pts) -> bool {
-        (shared.is_monitoring() || shared.sights.is_tuning()) && self.cadence.due(pts)
+        // A look would end the event at its own picture, while later ones wait already.
+        !shared.is_stopping() && (shared.is_monitoring() || shared.sights.is_tuning()) && self.cadence.due(pts)
     }
 
     /// Looks at a reduced picture, as it is shown, and decides.

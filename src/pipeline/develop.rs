@@ -27,7 +27,7 @@ use crate::{picture, scale};
 /// How often requests and time are looked after when no picture comes.
 const TICK: Duration = Duration::from_millis(100);
 /// Encoding this close behind the newest picture has caught up: detector and viewers take what it decodes.
-const CAUGHT_UP: Duration = Duration::from_millis(500);
+const CAUGHT_UP: Duration = Duration::from_millis(750);
 /// Pictures of the backlog that are encoded between two looks at the present.
 const CATCH_UP_PICTURES: usize = 4;
 /// Encoding all the time, this far behind the newest picture, leaves pictures out.
@@ -271,9 +271,7 @@ impl Developer {
 
     /// How long the next picture of the backlog has waited.
     fn waited(&self) -> Option<Duration> {
-        let taken = self.shared.jpegs.pts_at(self.backlog.cursor)?;
-        // Of a camera whose times are ahead of the clock, the newest picture tells.
-        Some(clock::now().since(taken).max(self.lag()))
+        Some(clock::now().since(self.shared.jpegs.pts_at(self.backlog.cursor)?))
     }
 
     fn finish_event(&mut self) {
@@ -373,8 +371,15 @@ impl Developer {
         let newest = lock(&self.shared.camera).newest;
         // An event is measured in pictures' times; while none come, time goes on all the same.
         let silent = newest.is_none_or(|newest| now.since(newest) > LOST_AFTER);
-        // Never past a picture that the detector has still to see.
-        let pts = if silent || self.last == Pts::MIN { now } else { self.last };
+        let pts = match newest {
+            Some(newest) if !silent && self.last != Pts::MIN => match self.shared.is_watching() {
+                // Never past a picture that the detector has still to see.
+                true => self.last,
+                // What has come until now belongs to the event that ends now.
+                false => newest.max(self.last),
+            },
+            _ => now,
+        };
         if silent {
             // A picture on its way is not that old.
             self.pass_time(now - LOST_AFTER);

@@ -207,6 +207,11 @@ impl Shared {
         self.monitoring.load(Ordering::Relaxed)
     }
 
+    /// Whether the detector decides about events.
+    pub(super) fn is_watching(&self) -> bool {
+        self.is_monitoring() && !self.is_stopping()
+    }
+
     /// Whether anybody waits for the next picture, or for what the detector sees in it.
     pub(super) fn is_awaited(&self) -> bool {
         self.is_stopping() || self.views.viewers() + self.live.viewers() > 0 || self.sights.is_watched()

@@ -22,7 +22,7 @@ use crate::ring::{Next, Ring};
 /// How often the writer looks for what has come: woken for each access unit, it would only put it by. How soon it notices that an
 /// event has ended.
 const POLL: Duration = Duration::from_millis(100);
-/// What was encoded is on stable storage at the latest after this, on a disk that is fast enough.
+/// What was encoded is written at the latest after this, and what it takes to notice ([`POLL`], twice).
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// From this length on, a GOP is written when the next begins; shorter ones are written together.
 const WORTH_A_WRITE: Duration = Duration::from_millis(750);

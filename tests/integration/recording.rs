@@ -8,8 +8,8 @@ use watchtower::event::Cause;
 use watchtower::media::Resolution;
 use watchtower::recording::index::CloseReason;
 
-use crate::jpeg_camera::{JpegCamera, SIZE, Sent};
-use crate::recorded::{Recorded, details, is_recording, make_clip, raw_skipped, wait_for_complete};
+use crate::jpeg_camera::{JpegCamera, Manner, SIZE, Sent};
+use crate::recorded::{Recorded, count, details, is_recording, make_clip, raw_skipped, recordings, wait_for_complete};
 use crate::support::{Daemon, jpeg_size, wait_for};
 
 /// How far an index may be from the truth.
@@ -46,6 +46,31 @@ fn a_jpeg_camera_is_recorded_with_every_picture_it_sent() {
     let duration_s = listed["duration_s"].as_f64().unwrap();
     assert!((duration_s - recorded.duration().as_secs_f64()).abs() < 0.1, "{listed}");
     assert!(listed["changed"].as_f64().unwrap() > 0.005, "{listed}");
+}
+
+#[test]
+fn what_had_come_when_it_was_told_to_end_is_recorded() {
+    // Pictures are encoded several at a time: those that wait then belong to the event, too.
+    for ends in ["/api/stop", "SIGTERM"] {
+        let camera = JpegCamera::start();
+        let mut daemon = Daemon::start_in(tempfile::tempdir().unwrap(), "", &camera.section(""));
+        camera.wait_until_settled();
+        camera.walk(true);
+        wait_for("the event", || is_recording(&daemon));
+        camera.wait_for_more(15);
+        camera.behave(Manner::Silent);
+        wait_for("all pictures", || count(&daemon, "frames", "captured") as usize == camera.sent().len());
+        let last = camera.sent().last().unwrap().number;
+        if ends == "SIGTERM" {
+            daemon.end();
+        } else {
+            daemon.get(ends);
+            wait_for_complete(&daemon, 1);
+        }
+        let recordings = recordings(&daemon.data());
+        recordings[0].assert_sound();
+        assert_eq!(recordings[0].numbers().last(), Some(&last), "the last picture, ended by {ends}");
+    }
 }
 
 #[test]
