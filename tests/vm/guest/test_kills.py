@@ -7,23 +7,24 @@ import time
 import unittest
 
 import recording_index
-from appliance import NV12, RAW, SERVICES, ApplianceTest, camera, delivers, main_pid, plays, recording
+from appliance import JPEG, NV12, RAW, SERVICES, ApplianceTest, camera, delivers, main_pid, plays, recording
 from guest import Counted, rounds, run, until
 
 UP_S, LOST_S = 30, 2
+RECORDED = {RAW: "raw", JPEG: "JPEG"}  # raw pictures are encoded one by one, JPEGs some at a time
 INTERRUPTED = 8  # ancillary/docs/recording-format.md
 
 
 def all_up():
     active = run("systemctl", "is-active", *SERVICES).stdout.split()
     serial = not os.path.exists("/dev/virtio-ports/line") or camera(RAW).get("serial", {}).get("settled") is True
-    return active == ["active"] * len(SERVICES) and all(delivers(name) for name in (RAW, NV12, "mjpeg")) and serial
+    return active == ["active"] * len(SERVICES) and all(delivers(name) for name in (RAW, NV12, JPEG)) and serial
 
 
 class Kills(ApplianceTest):
     def test_killed_at_random(self):
         counts = {unit: Counted(f"kill -9 of {unit.removesuffix('.service')}: everything is up again", UP_S) for unit in SERVICES}
-        lost = Counted("kill -9 of watchtower while it records: seconds lost of the recording", LOST_S)
+        lost = {name: Counted(f"kill -9 of watchtower while it records a {kind} camera: seconds lost of the recording", LOST_S) for name, kind in RECORDED.items()}
         order = SERVICES * rounds()
         random.shuffle(order)
         until(all_up, "appliance")
@@ -31,7 +32,7 @@ class Kills(ApplianceTest):
         for unit in order:
             with counts[unit].round():
                 until(all_up, "appliance")
-                id = recording(RAW)
+                ids = {name: recording(name) for name in RECORDED}
                 time.sleep(random.uniform(0.5, 4))
                 pid = main_pid(unit)
                 others = {other: main_pid(other) for other in SERVICES if other != unit}
@@ -43,13 +44,14 @@ class Kills(ApplianceTest):
                 counts[unit].took(time.monotonic() - began)
                 self.assertEqual({other: main_pid(other) for other in others}, others, "the others go on")
             if unit == "watchtower.service":
-                kept.append((id, killed))
-        for id, killed in kept:
-            with lost.round():
-                plays(RAW, id)
-                self.assertEqual(recording_index.read(RAW, id).reason, INTERRUPTED)
-                lost.took(max(0, killed - recording_index.read(RAW, id).walls[-1]))
-        for counted in [*counts.values(), lost]:
+                kept += [(name, id, killed) for name, id in ids.items()]
+        for name, id, killed in kept:
+            with lost[name].round():
+                plays(name, id)
+                index = recording_index.read(name, id)
+                self.assertEqual(index.reason, INTERRUPTED)
+                lost[name].took(max(0, killed - index.walls[-1]))
+        for counted in [*counts.values(), *lost.values()]:
             with self.subTest(counted.what):
                 counted.end()
 

@@ -13,6 +13,7 @@ from guest import OUT, read, until
 
 SERVICES = [unit for unit in appliance.SERVICES if unit != "nginx.service"]  # its workers are not its main process
 EVERY_S = 10
+RECORD_EVERY = 4  # samples
 # Caches fill and GOPs differ; a leak goes on.
 MORE = {"memory_kb": 4096, "descriptors": 2, "threads": 2}
 
@@ -32,12 +33,12 @@ def main():
     for name in names:
         until(lambda: appliance.delivers(name), f"picture of {name}")
     pids = {unit: appliance.main_pid(unit) for unit in SERVICES}
-    samples, recorded, end = [], [], time.monotonic() + minutes * 60
-    while time.monotonic() < end:
-        name = names[len(samples) // 4 % len(names)]
-        if len(samples) % 4 == 0:
+    samples, began = [], time.monotonic()
+    while (passed := time.monotonic() - began) < minutes * 60:
+        name = names[len(samples) // RECORD_EVERY % len(names)]
+        if len(samples) % RECORD_EVERY == 0:
+            print(f"{passed / 60:.1f} of {minutes:g} minutes", flush=True)
             appliance.call("POST", f"/cameras/{name}/api/record")
-            recorded.append(name)
         appliance.call("GET", f"/cameras/{name}/api/snapshot.jpg")
         samples.append(sample(pids))
         time.sleep(EVERY_S)
@@ -51,7 +52,7 @@ def main():
             if late > early + more:
                 faults.append(f"{unit}: {what} went from {early} to {late}")
     with open(f"{OUT}/counted.jsonl", "a") as file:
-        what = f"soak, {minutes:g} minutes with {len(recorded)} recordings: memory, descriptors and threads of the services stay flat (samples)"
+        what = f"{minutes:g} minutes of work, cameras recorded in turn: samples of the services' memory, descriptors and threads, which stay flat"
         file.write(json.dumps({"what": what, "times": len(samples), "failures": len(faults), "worst_s": None, "limit_s": None}) + "\n")
     with open(f"{OUT}/soak.json", "w") as file:
         json.dump({"minutes": minutes, "second and last third, most": summary}, file, indent=2)
