@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::decide::{Change, Decider, LOST_AFTER};
-use super::encode::{Session, Stream};
+use super::encode::Stream;
 use super::live::{Director, Source};
 use super::prepare::Preparer;
 use super::shared::{EncodeMode, Shared, lock};
+use super::trial::{self, Trial};
 use crate::clock;
 use crate::codec::jpeg::JpegDecoder;
 use crate::event::Event;
@@ -32,12 +33,8 @@ const CAUGHT_UP: Duration = Duration::from_millis(750);
 const CATCH_UP_PICTURES: usize = 4;
 /// Encoding all the time, this far behind the newest picture, leaves pictures out.
 const TOO_LATE: Duration = Duration::from_secs(2);
-/// Encoding that is to begin with the pre-roll has to be this many times faster than real time.
-const HEADROOM: f64 = 2.0;
 /// One bad picture is a disturbance; so many are a camera that does not work.
 const BAD_IN_A_ROW: u32 = 30;
-/// Pictures that are encoded on trial to measure that.
-const TRIALS: u32 = 4;
 /// A JPEG camera that had to be encoded all the time is measured again after this: the machine may have been busy then.
 const MEASURE_AGAIN: Duration = Duration::from_secs(600);
 /// What is left to encode at a stop gets this long.
@@ -453,48 +450,19 @@ impl Developer {
         let began = Instant::now();
         let Some(frame) = self.decode(jpeg) else { return };
         let frame = Arc::new(self.preparer.prepare(&self.shared, frame));
-        let trial = self.trial.get_or_insert_with(|| {
-            let fps = self.shared.config.fps;
-            let session = |stream: &Arc<Stream>| Session::new(stream.name, stream.config.clone(), fps);
-            Trial { sessions: self.streams.iter().map(session).collect(), runs: 0, best: Duration::MAX }
-        });
-        let mut encode = |session: &mut Session| {
-            session.encode(&self.shared, Arc::clone(&frame), false, &mut drop)?;
-            session.settle(&self.shared, &mut drop)
-        };
-        if let Err(error) = trial.sessions.iter_mut().try_for_each(&mut encode) {
-            self.trial = None;
-            return self.shared.set_fault(Some(format!("pictures cannot be encoded: {error}")));
-        }
-        // The first picture pays for setting up, and any other may for whatever else starts with the machine.
-        if trial.runs > 0 {
-            trial.best = trial.best.min(began.elapsed());
-        }
-        trial.runs += 1;
-        if trial.runs < TRIALS {
-            return;
-        }
-        self.shared.set_fault(None);
-        let speed = 1.0 / (trial.best.as_secs_f64() * f64::from(self.shared.config.fps)).max(1e-9);
-        self.trial = None;
-        let mode = if speed >= HEADROOM { EncodeMode::OnEvent } else { EncodeMode::Continuous };
-        tracing::info!(
-            camera = self.shared.config.name,
-            "encoding runs at {speed:.1} times real time: {}",
-            match mode {
-                EncodeMode::OnEvent => "it begins with a trigger",
-                _ => "too slow to catch up with a pre-roll, so it runs all the time",
+        let trial = self.trial.get_or_insert_with(|| Trial::new(&self.streams, self.shared.config.fps));
+        match trial.run(&self.shared, &frame, began) {
+            Ok(None) => {}
+            Ok(Some(speed)) => {
+                self.trial = None;
+                self.shared.set_fault(None);
+                let mode = trial::mode(&self.shared, speed);
+                self.set_mode(mode);
             }
-        );
-        *lock(&self.shared.encode_speed) = Some(speed as f32);
-        self.set_mode(mode);
+            Err(error) => {
+                self.trial = None;
+                self.shared.set_fault(Some(format!("pictures cannot be encoded: {error}")));
+            }
+        }
     }
-}
-
-/// Encoding on trial.
-struct Trial {
-    sessions: Vec<Session>,
-    runs: u32,
-    /// What the quickest picture took.
-    best: Duration,
 }

@@ -42,6 +42,7 @@ mod prepare;
 mod shared;
 mod sight;
 pub mod thumbnail;
+mod trial;
 mod tune;
 pub mod upload;
 mod view;
