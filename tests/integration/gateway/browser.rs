@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::network::Lan;
-use crate::support::wait_for;
 
 /// Which certificate Chromium shows without asking is a matter of policy, and policies are the machine's. For names below
 /// `example.org` only, and gone with the test.
@@ -68,14 +68,25 @@ impl Browser {
     }
 
     /// Waits until the page at `url` has a title with this in it. The web app's live requests never end, so it never has
-    /// loaded either; its title it takes from the API.
+    /// loaded either; its title it takes from the API. Opened anew where it takes long: see `page`.
     pub fn wait_for_title(&self, lan: &Lan, name: &str, address: &str, url: &str, title: &str) {
-        let mut browser = self.chromium(lan, name, address);
-        let _running =
-            Running(browser.args(["--remote-debugging-port=9222", url]).stderr(Stdio::null()).spawn().unwrap());
         let pages =
             || lan.command("curl").args(["--silent", "http://127.0.0.1:9222/json/list"]).output().unwrap().stdout;
-        wait_for(title, || String::from_utf8_lossy(&pages()).contains(title));
+        let mut browser = self.chromium(lan, name, address);
+        browser.args(["--remote-debugging-port=9222", url]).stderr(Stdio::null());
+        let mut last = String::new();
+        for _ in 0..4 {
+            let _running = Running(browser.spawn().unwrap());
+            let opened = Instant::now();
+            while opened.elapsed() < Duration::from_secs(20) {
+                last = String::from_utf8_lossy(&pages()).into_owned();
+                if last.contains(title) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        panic!("no page with {title} in its title: {last}");
     }
 
     fn chromium(&self, lan: &Lan, name: &str, address: &str) -> Command {
