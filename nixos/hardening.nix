@@ -27,6 +27,8 @@
   ProtectKernelTunables = true;
   ProtectProc = "invisible";
   ProtectSystem = "strict";
+  # systemd 257 leaves it writable in spite of ProtectSystem where the unit gets a /proc of its own; its RuntimeDirectory stays so.
+  ReadOnlyPaths = "/run";
   RemoveIPC = true;
   # Unix sockets: systemd is told, nginx and the other services are spoken with.
   RestrictAddressFamilies = [ "AF_UNIX" ];
