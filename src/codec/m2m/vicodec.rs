@@ -23,7 +23,11 @@ fn open(size: Resolution) -> Encoder {
 
 /// Number `n`, ten a second; each picture differs from the one before.
 fn frame(size: Resolution, n: i64) -> Arc<Frame> {
-    let moment = Moment { pts: Pts(n * 9_000), wall: Timestamp::UNIX_EPOCH, brightness: None };
+    frame_at(size, n, Pts(n * 9_000))
+}
+
+fn frame_at(size: Resolution, n: i64, pts: Pts) -> Arc<Frame> {
+    let moment = Moment { pts, wall: Timestamp::UNIX_EPOCH, brightness: None };
     let mut frame = FramePool::default().frame(size, moment);
     let width = size.width as usize;
     frame.planes_mut()[0]
@@ -96,6 +100,23 @@ fn an_idr_comes_exactly_where_it_is_asked_for() {
     assert_eq!(out.numbers(), (0..12).collect::<Vec<_>>());
     assert!([0, 4, 7, 8].iter().all(|n| out.idrs().contains(n)), "{:?}", out.idrs());
     assert!(encoder.cannot_force, "this driver has no such control, which is the other way to do it");
+}
+
+/// No second passes, after which an IDR would be forced.
+#[test]
+#[ignore = "needs the kernel's virtual codec: tests/vm runs it"]
+fn the_device_has_the_gop_of_the_settings() {
+    let settings = EncoderSettings { fps: 5, ..SETTINGS };
+    let mut encoder = Encoder::open(&device(), Coding::Fwht, settings, SIZE).unwrap();
+    let mut idrs = Vec::new();
+    let mut take = |unit: AccessUnit| {
+        if unit.idr {
+            idrs.push(unit.moment.pts.0 / 900);
+        }
+    };
+    (0..20).for_each(|n| encoder.encode(frame_at(SIZE, n, Pts(n * 900)), &mut take).unwrap());
+    encoder.settle(&mut take).unwrap();
+    assert_eq!(idrs, [0, 5, 10, 15], "the driver's own is 10");
 }
 
 #[test]

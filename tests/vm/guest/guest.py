@@ -9,6 +9,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.environ.get("OUT", "/run/out")
 WATCHTOWER = f"{HERE}/watchtower"
+BOARD = f"{HERE}/board"  # exists where the microcontroller is attached outside
 PATIENCE_S = 120
 
 

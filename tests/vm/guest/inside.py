@@ -41,7 +41,7 @@ def make(family, kind):
     return "made"
 
 
-FOLDERS = ["/", "/etc", "/usr/bin", "/nix/store", "/root", "/home", "/boot", "/dev", "/dev/shm", "/dev/mqueue", "/run", "/run/watchtower", "/run/watchtower-fan", "/run/watchtower-serial", "/run/systemd",
+FOLDERS = ["/", "/etc", "/usr/bin", "/nix/store", "/root", "/home", "/boot", "/dev", "/dev/shm", "/dev/mqueue", "/run", "/run/watchtower", "/run/watchtower-fan", "/run/watchtower-serial", "/run/inside-watchtower-fan", "/run/inside-watchtower-serial", "/run/systemd",
            "/sys/kernel", "/proc/sys/kernel", "/tmp", "/var", "/var/tmp", "/var/lib", "/var/lib/watchtower", "/var/lib/watchtower-tls", "/var/cache/nginx", "/var/log"]
 print(json.dumps({
     "user": os.getuid(),

@@ -44,6 +44,7 @@ class Recording(ApplianceTest):
             self.assertGreaterEqual(count, LEAST)
         encoders = {camera["name"]: camera["encoders"] for camera in health()["cameras"]}
         self.assertEqual({name: encoders[name]["disk"] for name in DEVICES}, dict.fromkeys(DEVICES, "software"))
+        self.assertRegex(journal("watchtower.service"), r"encoding 320x180 by software: ")
 
     def test_what_each_device_gave(self):
         log = journal("watchtower.service")
@@ -110,6 +111,7 @@ class Controls(ApplianceTest):
     def test_each_camera_has_its_own(self):
         before = json.loads(run("v4l2-ctl", "-d", DEVICES[NV12], "-C", "brightness").stdout.split()[-1])
         call("POST", "/api/config", {"brightness": 20})
+        until(lambda: int(run("v4l2-ctl", "-d", DEVICES[RAW], "-C", "brightness").stdout.split()[-1]) < 100, "brightness at the driver of the other")
         self.assertEqual(json.loads(run("v4l2-ctl", "-d", DEVICES[NV12], "-C", "brightness").stdout.split()[-1]), before)
         call("POST", "/api/config", {"brightness": 50})
         self.assertEqual(camera(RAW)["status"], "ok")

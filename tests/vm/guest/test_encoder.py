@@ -7,6 +7,7 @@ from guest import run
 TESTS = [
     "each_picture_comes_out_once_in_order_with_an_idr_every_second",
     "an_idr_comes_exactly_where_it_is_asked_for",
+    "the_device_has_the_gop_of_the_settings",
     "draining_gives_everything_back_and_the_device_takes_another_size",
     "two_encoders_share_a_device",
     "what_the_device_does_not_do_is_said",

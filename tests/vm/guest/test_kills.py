@@ -8,7 +8,7 @@ import unittest
 
 import recording_index
 from appliance import JPEG, NV12, RAW, SERVICES, ApplianceTest, camera, delivers, main_pid, plays, recording
-from guest import Counted, rounds, run, until
+from guest import BOARD, Counted, rounds, run, until
 
 UP_S, LOST_S = 30, 2
 RECORDED = {RAW: "raw", JPEG: "JPEG"}  # raw pictures are encoded one by one, JPEGs some at a time
@@ -17,7 +17,7 @@ INTERRUPTED = 8  # ancillary/docs/recording-format.md
 
 def all_up():
     active = run("systemctl", "is-active", *SERVICES).stdout.split()
-    serial = not os.path.exists("/dev/virtio-ports/line") or camera(RAW).get("serial", {}).get("settled") is True
+    serial = not os.path.exists(BOARD) or camera(RAW).get("serial", {}).get("settled") is True
     return active == ["active"] * len(SERVICES) and all(delivers(name) for name in (RAW, NV12, JPEG)) and serial
 
 

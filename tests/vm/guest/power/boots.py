@@ -57,7 +57,7 @@ def left(until_wall):
             continue
         if not index.walls or index.walls[0] < until_wall:
             found.append({"id": id, "event": index.event, "part": index.part, "reason": index.reason, "pictures": len(index.walls),
-                          "end": index.walls[-1] if index.walls else None, "whole": video == index.bytes})
+                          "begin": index.walls[0] if index.walls else None, "end": index.walls[-1] if index.walls else None, "whole": video == index.bytes})
     return found
 
 
@@ -104,7 +104,8 @@ def main():
     until(lambda: mended(booted), "end of what was cut off")
     mount = next(line for line in read("/proc/mounts").splitlines() if f" {RECORDINGS} " in line)
     units = [line.split()[0] for line in run("systemctl", "--failed", "--plain", "--no-legend").stdout.splitlines()]
-    report = {"fresh": fresh, "late": late, "up_s": up_s, "left": [r for r in left(booted) if r["reason"] is not None], "mounted": mount.split()[3].split(",")[0], "failed": units}
+    report = {"fresh": fresh, "late": late, "up_s": up_s, "left": [r for r in left(booted) if r["reason"] is not None], "mounted": mount.split()[3].split(",")[0], "failed": units,
+              "errors": run("journalctl", "-b", "-p", "err", "-o", "cat", "--no-pager").stdout.splitlines()}
     if os.path.exists(f"{HERE}/last"):
         write(CONFIG, read(CONFIG).replace("record_always = true", "record_always = false") + "\n")
         subprocess.run(["systemctl", "restart", "watchtower.service"], check=True)
