@@ -280,6 +280,11 @@ impl<'a> Upload<'a> {
     }
 
     fn finish(mut self) {
+        // As on disk: a GOP from before the event alone is no video of it.
+        let own = |last: &AccessUnit| last.moment.pts >= self.event.start && last.moment.pts > self.uploader.kept;
+        if !self.begun && !self.pending.last().is_some_and(own) {
+            self.pending.clear();
+        }
         self.close();
     }
 }

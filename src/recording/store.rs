@@ -480,11 +480,13 @@ mod tests {
     fn record(store: &Arc<Store>, camera: &str, events: std::ops::Range<u64>) -> Vec<RecordingId> {
         let ring = Ring::new(Duration::from_secs(60), 64 << 20);
         units()[..11].iter().for_each(|unit| ring.push(unit.clone()));
-        let mut writer = Writer::new(store.clone(), camera);
         let record = |id| {
             let event = event(id);
             end(&event, &units()[9]);
-            writer.record(&event, &ring, true, || Some(b"jpeg".to_vec())).unwrap().recordings[0]
+            Writer::new(store.clone(), camera)
+                .record(&event, &ring, true, || Some(b"jpeg".to_vec()))
+                .unwrap()
+                .recordings[0]
         };
         events.map(record).collect()
     }

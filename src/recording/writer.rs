@@ -308,7 +308,16 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
         (self.last_write * 2).clamp(WORTH_A_WRITE, MOST_AT_ONCE)
     }
 
+    /// A GOP from before the event alone is no recording of it.
+    fn forget_what_was_before(&mut self) {
+        let own = |last: &AccessUnit| last.moment.pts >= self.event.start && last.moment.pts > self.writer.kept;
+        if !self.begun() && !self.writer.pending.last().is_some_and(own) {
+            self.writer.pending.clear();
+        }
+    }
+
     fn lapped(&mut self, missed: u64) {
+        self.forget_what_was_before();
         self.write();
         tracing::warn!(camera = self.writer.camera, missed, "the disk was too slow: pictures are missing");
         self.missed += missed;
@@ -423,6 +432,7 @@ impl<'a, P: FnOnce() -> Option<Vec<u8>>> Job<'a, P> {
     }
 
     fn finish(mut self) -> Result<Recorded, WriteError> {
+        self.forget_what_was_before();
         self.write();
         self.close(self.event.end.get().map_or(CloseReason::Unknown, |end| end.reason.into()));
         self.writer.pending.clear();
@@ -701,11 +711,11 @@ mod tests {
         let store = store(dir.path());
         let (ring, units) = (ring(), units());
         units.iter().for_each(|unit| ring.push(unit.clone()));
-        let mut writer = Writer::new(store, "front");
+        // Each of a daemon started anew, which knows nothing of the one before.
         let names = (1..=3).map(|id| {
             let event = event(id);
             end(&event, &units[5]);
-            writer.record(&event, &ring, true, || None).unwrap().recordings[0].to_string()
+            Writer::new(store.clone(), "front").record(&event, &ring, true, || None).unwrap().recordings[0].to_string()
         });
         assert_eq!(names.collect::<Vec<_>>(), ["2020-09-07/12.25.45", "2020-09-07/12.25.46", "2020-09-07/12.25.47"]);
     }
@@ -834,6 +844,29 @@ mod tests {
         let recorded = Writer::new(store(dir.path()), "front").record(&event, &ring, true, || Some(vec![1])).unwrap();
         assert_eq!(recorded, Recorded::default());
         assert!(!dir.path().join("recordings/front").exists());
+    }
+
+    /// The camera was gone before the event and did not come back until its end.
+    #[test]
+    fn an_event_without_a_picture_of_its_own_leaves_no_recording() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let (ring, units) = (ring(), units());
+        units[..25].iter().for_each(|unit| ring.push(unit.clone()));
+        ring.advance(Pts::MAX);
+        let mut writer = Writer::new(store.clone(), "front");
+        for (start, last, kept) in [(26, 60, 0), (24, 60, 1)] {
+            let mut event = event(store.next_event_id());
+            event.start = units[start].moment.pts;
+            end(&event, &units[last]);
+            let recorded = writer.record(&event, &ring, true, || Some(vec![1])).unwrap();
+            assert_eq!(recorded.recordings.len(), kept, "from {start}: {recorded:?}");
+        }
+        // What the event before has kept is not kept again.
+        let mut event = event(store.next_event_id());
+        event.start = units[22].moment.pts;
+        end(&event, &units[60]);
+        assert_eq!(writer.record(&event, &ring, true, || None).unwrap(), Recorded::default());
     }
 
     #[test]
