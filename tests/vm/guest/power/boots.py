@@ -23,6 +23,8 @@ from guest import read, run, until, write
 
 CAMERA, CONFIG = "front", "/nix/store/watchtower.toml"
 RECORDINGS = "/var/lib/watchtower"
+# The test machine's chip comes while the services start; a board's is there before. That the fan runs in the end, `is_up` wants to see.
+EXPLAINED = {"Failed to start watchtower-fan.service - Watchtower: the fan."}
 
 
 def first():
@@ -105,7 +107,7 @@ def main():
     mount = next(line for line in read("/proc/mounts").splitlines() if f" {RECORDINGS} " in line)
     units = [line.split()[0] for line in run("systemctl", "--failed", "--plain", "--no-legend").stdout.splitlines()]
     report = {"fresh": fresh, "late": late, "up_s": up_s, "left": [r for r in left(booted) if r["reason"] is not None], "mounted": mount.split()[3].split(",")[0], "failed": units,
-              "errors": run("journalctl", "-b", "-p", "err", "-o", "cat", "--no-pager").stdout.splitlines()}
+              "errors": sorted(set(run("journalctl", "-b", "-p", "err", "-o", "cat", "--no-pager").stdout.splitlines()) - EXPLAINED)}
     if os.path.exists(f"{HERE}/last"):
         write(CONFIG, read(CONFIG).replace("record_always = true", "record_always = false") + "\n")
         subprocess.run(["systemctl", "restart", "watchtower.service"], check=True)
