@@ -24,7 +24,7 @@ def sample(pids):
     found = {}
     for unit, pid in pids.items():
         status = dict(line.split(":", 1) for line in read(f"/proc/{pid}/status").splitlines())
-        found[unit] = {"memory_kb": int(status["VmRSS"].split()[0]), "descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": int(status["Threads"])}
+        found[unit] = {"memory_kb": int(status["RssAnon"].split()[0]), "descriptors": len(os.listdir(f"/proc/{pid}/fd")), "threads": int(status["Threads"])}
     return found
 
 
